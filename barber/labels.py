@@ -97,6 +97,8 @@ def parse_regions(text: str) -> tuple[Region, ...]:
         elif word in by_word and by_word[word] is not Region.BACKGROUND:
             labels.add(by_word[word])
         else:
-            known = ", ".join([*GROUPS, *(w for w in by_word if w not in GROUPS and w != "background")])
+            known = ", ".join(
+                [*GROUPS, *(w for w in by_word if w not in GROUPS and w != "background")]
+            )
             raise InputError(f"unknown region {word!r}: use one of {known}, joined by '+'")
     return tuple(sorted(labels))

@@ -1,0 +1,242 @@
+"""What a job asks for: plain frozen data, JSON both ways, no torch.
+
+Source: method sections 3 (presets), 5.6 (noise), 11.3 (mask modes), 16.1 (plan of regions).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from enum import StrEnum
+from typing import Any, NewType, Self, TypeVar, get_type_hints
+
+from barber.errors import InputError
+from barber.labels import Region
+
+PortraitKey = NewType("PortraitKey", str)  # sha256 of a portrait's pixels, 64 hex digits
+
+SPEC_VERSION = 1
+
+
+class NoiseMode(StrEnum):
+    """Where the generator's noise planes come from (method 5.6)."""
+
+    FRESH = "fresh"  # drawn anew in every pass, from a generator seeded by the stage
+    BUFFERS = "buffers"  # the checkpoint's own planes
+    ZERO = "zero"  # none
+
+
+class MaskMode(StrEnum):
+    """What the semantic fill is pulled towards (method 11.3)."""
+
+    REALISTIC = "realistic"  # the uncovered region is left to the generator
+    FIDELITY = "fidelity"  # the pasted mask is followed everywhere
+
+
+class FillMode(StrEnum):
+    """How holes of the target mask are filled (method 11.3, 11.4)."""
+
+    SEMANTIC = "semantic"
+    HEURISTIC = "heuristic"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconstructParams:
+    """Stage A: portrait -> W+ -> FS (method 10)."""
+
+    w_plus_steps: int = 1100
+    fs_steps: int = 250
+    w_plus_rate: float = 0.01  # Adam's learning rate
+    fs_rate: float = 0.01
+    l2_weight: float = 1.0
+    lpips_weight: float = 1.0
+    p_norm_weight: float = 0.001
+    f_weight: float = 0.0  # L_F: 0 in the official code, which never applies it (method 14.1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetParams:
+    """Stage B1: label maps -> target mask (method 11)."""
+
+    mask_mode: MaskMode = MaskMode.REALISTIC
+    fill: FillMode = FillMode.SEMANTIC
+    steps: int = 80  # of each of the two passes
+    rate: float = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignParams:
+    """Stage B2: codes -> target mask (method 12.1, 12.2)."""
+
+    identity_steps: int = 140
+    reference_steps: int = 100
+    rate: float = 0.01
+    style_weight: float = 40000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlendParams:
+    """The F mix (method 12.3) and stage C (method 13)."""
+
+    steps: int = 400
+    rate: float = 0.01
+    mix_smoothing: int = 5  # dilation/erosion of the F mix, in pixels at the loss size; 0: none
+    mask_smoothing: int = 5  # dilation/erosion of the loss masks, likewise
+    pixel_weight: float = 0.0  # masked L1 beside masked LPIPS; 0 in the official code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageParams:
+    """The parameters of every stage of one job."""
+
+    reconstruct: ReconstructParams = field(default_factory=ReconstructParams)
+    target: TargetParams = field(default_factory=TargetParams)
+    align: AlignParams = field(default_factory=AlignParams)
+    blend: BlendParams = field(default_factory=BlendParams)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], *, base: Self | None = None) -> Self:
+        """Reads params; what is absent comes from `base` (the official preset by default).
+
+        Raises:
+            InputError: An unknown name, or a value out of its range.
+        """
+        return _overlay(base if base is not None else cls(), data, where="params")
+
+
+PRESETS: dict[str, StageParams] = {
+    "official": StageParams(),
+    "paper": StageParams(
+        reconstruct=ReconstructParams(fs_steps=400, f_weight=0.1),
+        align=AlignParams(identity_steps=100, reference_steps=100),
+        blend=BlendParams(steps=600),
+    ),
+}
+
+
+def preset_params(name: str, bundle_presets: Mapping[str, Mapping[str, Any]]) -> StageParams:
+    """The params of a preset: one of the method's, or one that the bundle brings.
+
+    Raises:
+        InputError: No such preset; the message lists those that exist.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    if name in bundle_presets:
+        return StageParams.from_json(bundle_presets[name])
+    known = ", ".join([*PRESETS, *bundle_presets])
+    raise InputError(f"unknown preset {name!r}: use one of {known}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionEdit:
+    """One region of the plan: its labels, whose shape and whose colour (method 16.1)."""
+
+    labels: tuple[Region, ...]  # ascending, at least one, never background
+    structure: PortraitKey  # the portrait that gives the shape and texture
+    appearance: PortraitKey  # the portrait that gives the colour
+
+    def __post_init__(self) -> None:
+        if not self.labels or Region.BACKGROUND in self.labels:
+            raise InputError("a region needs at least one label, and background is not one")
+        if tuple(sorted(set(self.labels))) != self.labels:
+            raise InputError(f"region labels must be distinct and ascending, not {self.labels}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """One composition: identity, ordered regions (later wins), params. The recipe of a result."""
+
+    identity: PortraitKey
+    regions: tuple[RegionEdit, ...] = ()
+    bundle: str  # digest of the bundle that the stages run on, 64 hex digits
+    params: StageParams = field(default_factory=StageParams)
+    noise: NoiseMode = NoiseMode.FRESH
+    seed: int = 0
+    version: int = SPEC_VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        data = asdict(self)
+        data["regions"] = [
+            {**asdict(region), "labels": [label.word for label in region.labels]}
+            for region in self.regions
+        ]
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Raises InputError when the spec cannot be read or is of another version."""
+        if data.get("version") != SPEC_VERSION:
+            raise InputError(f"job spec version {data.get('version')!r} is not {SPEC_VERSION}")
+        try:
+            words = {region.word: region for region in Region}
+            return cls(
+                identity=PortraitKey(data["identity"]),
+                regions=tuple(
+                    RegionEdit(
+                        labels=tuple(words[word] for word in region["labels"]),
+                        structure=PortraitKey(region["structure"]),
+                        appearance=PortraitKey(region["appearance"]),
+                    )
+                    for region in data["regions"]
+                ),
+                bundle=data["bundle"],
+                params=StageParams.from_json(data["params"]),
+                noise=NoiseMode(data["noise"]),
+                seed=int(data["seed"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"the job spec cannot be read: {error!r}") from error
+
+    @property
+    def portraits(self) -> tuple[PortraitKey, ...]:
+        """Every distinct portrait: identity, then structures and appearances in region order."""
+        keys = [self.identity]
+        for region in self.regions:
+            keys += [region.structure, region.appearance]
+        return tuple(dict.fromkeys(keys))
+
+
+T = TypeVar("T")
+
+
+def _overlay(base: T, data: Mapping[str, Any], *, where: str) -> T:
+    """A copy of the params dataclass `base` with the named values replaced and checked."""
+    assert is_dataclass(base) and not isinstance(base, type)
+    hints = get_type_hints(type(base))
+    known = {f.name for f in fields(base)}
+    changes: dict[str, Any] = {}
+    for name, value in data.items():
+        if name not in known:
+            raise InputError(
+                f"unknown parameter {where}.{name}: use one of {', '.join(sorted(known))}"
+            )
+        current = getattr(base, name)
+        if is_dataclass(current):
+            if not isinstance(value, Mapping):
+                raise InputError(f"{where}.{name} must be an object of parameters, not {value!r}")
+            changes[name] = _overlay(current, value, where=f"{where}.{name}")
+        else:
+            changes[name] = _checked(hints[name], value, where=f"{where}.{name}")
+    return replace(base, **changes)
+
+
+def _checked(kind: type, value: Any, *, where: str) -> Any:
+    """`value` as `kind`; numbers must be finite and not negative, step counts whole."""
+    if issubclass(kind, StrEnum):
+        try:
+            return kind(value)
+        except ValueError:
+            choices = ", ".join(kind)
+            raise InputError(f"{where} is {value!r}: use one of {choices}") from None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{where} is {value!r}: a number is needed")
+    if not math.isfinite(value) or value < 0 or (kind is int and value != int(value)):
+        raise InputError(f"{where} is {value!r}: a finite {kind.__name__} from 0 up is needed")
+    if where.endswith("steps") and value < 1:
+        raise InputError(f"{where} is {value!r}: at least one step is needed")
+    return kind(value)
