@@ -1,1 +1,1 @@
-"""Barbershop: hairstyles and faces composed in StyleGAN2's FS space, and the record of every job."""
+"""Barbershop: hairstyles and faces composed in FS space, and the record of every job."""

@@ -53,14 +53,25 @@ class Reconstruction:
     losses: Mapping[str, float] = field(default_factory=dict)  # of the last pass, by name
 
     def to_bytes(self) -> bytes:
-        return _pack({"w_plus": self.w_plus, "f": self.fs.f, "s": self.fs.s,
-                      "preview": torch.from_numpy(self.preview)}, {"losses": self.losses})  # fmt: skip
+        return _pack(
+            {
+                "w_plus": self.w_plus,
+                "f": self.fs.f,
+                "s": self.fs.s,
+                "preview": torch.from_numpy(self.preview),
+            },
+            {"losses": self.losses},
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         t, meta = _unpack(data)
-        return cls(w_plus=t["w_plus"], fs=FSCode(f=t["f"], s=t["s"]), preview=t["preview"].numpy(),
-                   losses=meta["losses"])  # fmt: skip
+        return cls(
+            w_plus=t["w_plus"],
+            fs=FSCode(f=t["f"], s=t["s"]),
+            preview=t["preview"].numpy(),
+            losses=meta["losses"],
+        )
 
     def pictures(self) -> dict[str, Pixels]:
         return {"preview": self.preview}
@@ -68,7 +79,7 @@ class Reconstruction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetMask:
-    """The label map that alignment works towards, and the masks that the F mix needs (method 11)."""
+    """The label map that alignment works towards, and the masks of the F mix (method 11)."""
 
     kind: ClassVar[StageKind] = StageKind.TARGET
     label_map: Tensor  # int64 [N, H, W], values 0..15
@@ -82,14 +93,24 @@ class TargetMask:
         return torch.isin(self.label_map, wanted)[:, None]
 
     def to_bytes(self) -> bytes:
-        return _pack({"label_map": self.label_map.to(torch.uint8), "removed": self.removed,
-                      "shown": self.shown}, {"losses": self.losses})  # fmt: skip
+        return _pack(
+            {
+                "label_map": self.label_map.to(torch.uint8),
+                "removed": self.removed,
+                "shown": self.shown,
+            },
+            {"losses": self.losses},
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         t, meta = _unpack(data)
-        return cls(label_map=t["label_map"].long(), removed=t["removed"], shown=t["shown"],
-                   losses=meta["losses"])  # fmt: skip
+        return cls(
+            label_map=t["label_map"].long(),
+            removed=t["removed"],
+            shown=t["shown"],
+            losses=meta["losses"],
+        )
 
     def pictures(self) -> dict[str, Pixels]:
         return {"mask": colour_labels(self.label_map[0].cpu().numpy())}
@@ -139,8 +160,13 @@ class Blend:
     def from_bytes(cls, data: bytes) -> Self:
         t, meta = _unpack(data)
         weights = {PortraitKey(n): t[f"weights.{i}"] for i, n in enumerate(meta["weights"])}
-        return cls(image=t["image"].numpy(), fs=FSCode(f=t["f"], s=t["s"]), weights=weights,
-                   losses=meta["losses"], dropped=tuple(meta["dropped"]))  # fmt: skip
+        return cls(
+            image=t["image"].numpy(),
+            fs=FSCode(f=t["f"], s=t["s"]),
+            weights=weights,
+            losses=meta["losses"],
+            dropped=tuple(meta["dropped"]),
+        )
 
     def pictures(self) -> dict[str, Pixels]:
         return {"image": self.image}
@@ -155,7 +181,8 @@ ARTIFACTS: dict[
 def colour_labels(label_map: NDArray[Any]) -> Pixels:
     """A label map [H, W] of 0..15 as RGB in the official colours."""
     palette = np.array([COLOURS[Region(i)] for i in range(REGION_COUNT)], dtype=np.uint8)
-    return palette[label_map]
+    colours: Pixels = palette[label_map]
+    return colours
 
 
 def _pack(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
@@ -169,5 +196,5 @@ def _unpack(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = load_tensors(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         return tensors, json.loads(header["__metadata__"]["barber"])
-    except Exception as error:  # noqa: BLE001 - safetensors raises its own and plain ones
+    except Exception as error:
         raise StoreError(f"the artifact's bytes cannot be read: {error}") from error

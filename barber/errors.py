@@ -3,7 +3,7 @@
     BarberError
     |-- InputError          the picture, table or spec is at fault: fail, never retry
     |-- CheckpointError     a weight file is at fault: the operator's business, the worker stops
-    |-- StageError          a stage could not finish (non-finite loss, empty region): fail, keep evidence
+    |-- StageError          a stage could not finish (non-finite loss): fail, keep evidence
     |-- CatalogueError      the record refuses
     |   |-- NotFound        no such row
     |   `-- Conflict        the row is not in a state that allows this

@@ -29,7 +29,7 @@ class Geometry:
             raise CheckpointError(f"geometry sizes must be powers of two from 4 up, not {sizes}")
         if not 8 <= self.f_size < self.image_size:
             raise CheckpointError(
-                f"F is {self.f_size} wide: it must lie between 8 and the image size {self.image_size}"
+                f"F is {self.f_size} wide: it must lie from 8 up to below {self.image_size}"
             )
         if self.loss_size > self.image_size:
             raise CheckpointError(

@@ -91,8 +91,9 @@ def sources(spec: JobSpec, variant: Variant) -> tuple[PortraitKey, ...]:
 def labels_from(spec: JobSpec, variant: Variant, portrait: PortraitKey) -> tuple[Region, ...]:
     """The union of the labels of all regions that `portrait` stands for, ascending."""
     pairs = zip(spec.regions, sources(spec, variant), strict=True)
-    return tuple(sorted({label for region, source in pairs if source == portrait
-                         for label in region.labels}))  # fmt: skip
+    return tuple(
+        sorted({label for region, source in pairs if source == portrait for label in region.labels})
+    )
 
 
 def plan(spec: JobSpec) -> tuple[PlannedStage, ...]:

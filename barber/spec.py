@@ -225,7 +225,7 @@ def _overlay(base: T, data: Mapping[str, Any], *, where: str) -> T:
     return replace(base, **changes)
 
 
-def _checked(kind: type, value: Any, *, where: str) -> Any:
+def _checked(kind: Any, value: Any, *, where: str) -> Any:
     """`value` as `kind`; numbers must be finite and not negative, step counts whole."""
     if issubclass(kind, StrEnum):
         try:

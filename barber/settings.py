@@ -1,0 +1,107 @@
+"""Every setting of the system, read from `BARBER_*` variables once and passed down by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from barber.errors import SettingsError
+
+DATABASE_DRIVER = "postgresql+psycopg2"
+BROKER_SCHEMES = ("filesystem", "amqp", "amqps", "pyamqp", "redis", "rediss")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The system's settings. Each field `x` is the variable `BARBER_X`; see README's table."""
+
+    database_url: str = field(repr=False)  # the catalogue; postgresql+psycopg2://...
+    broker_url: str = field(default="filesystem://", repr=False)  # filesystem, amqp or redis
+    home: Path = Path(".barber")  # artifacts, broker folder and embedded Postgres of one machine
+    bundle: str = "rendered-128"  # name of a shipped bundle, or the path of one
+    device: str = "cpu"  # of a worker: cpu, cuda:0, ..
+    threads: int = 0  # torch threads of one worker process; 0 leaves torch's own choice
+    window: int = 8  # stages handed to the broker at once
+    tick_s: float = 0.5  # pause between two dispatcher ticks
+    lease_s: float = 30.0  # a running stage without a heartbeat for so long is lost
+    grace_s: float = 60.0  # a dispatched stage not claimed for so long is sent again
+    sweep_s: float = 3.0  # a finished header without an offered blend waits so long
+    backoff_s: float = 2.0  # before the first repeat after an error; doubles each time
+    max_errors: int = 3  # attempts that end in an error before the stage fails
+    max_losses: int = 5  # attempts that end with the worker before the stage fails
+    progress_s: float = 1.0  # least time between two progress writes of a stage
+    failpoint: str = ""  # tests only: where a worker process shall end itself
+
+    def __post_init__(self) -> None:
+        scheme = self.database_url.split("://", 1)[0]
+        if scheme != DATABASE_DRIVER:
+            raise SettingsError(
+                f"BARBER_DATABASE_URL starts with {scheme!r}: it must name its driver, "
+                f"{DATABASE_DRIVER}://user:password@host:port/name"
+            )
+        broker = urlsplit(self.broker_url).scheme
+        if broker not in BROKER_SCHEMES:
+            raise SettingsError(
+                f"BARBER_BROKER_URL starts with {broker!r}: use one of {', '.join(BROKER_SCHEMES)}"
+            )
+
+    @property
+    def store_dir(self) -> Path:
+        """Where artifact files and portraits lie; shared by all workers and the console."""
+        return self.home / "store"
+
+    @property
+    def broker_dir(self) -> Path:
+        """Folder of the filesystem broker; unused with another broker."""
+        return self.home / "broker"
+
+    @property
+    def result_backend_url(self) -> str:
+        """Celery's result backend: the catalogue's own server (chords need one)."""
+        return f"db+{self.database_url}"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Reads and checks `BARBER_*`.
+
+        Raises:
+            SettingsError: A variable is missing, unknown or malformed; it is named.
+        """
+        known = {f"BARBER_{name.upper()}": name for name in cls.__dataclass_fields__}
+        given = {name: value for name, value in environ.items() if name.startswith("BARBER_")}
+        unknown = sorted(set(given) - set(known) - {"BARBER_VECTORS"})
+        if unknown:
+            raise SettingsError(f"unknown setting {unknown[0]}: see the table in README.md")
+        if not given.get("BARBER_DATABASE_URL"):
+            raise SettingsError(
+                "BARBER_DATABASE_URL is not set: give the catalogue's address, or run `barber up`"
+            )
+        values: dict[str, Any] = {
+            known[name]: _parsed(cls.__dataclass_fields__[known[name]].type, name, value)
+            for name, value in given.items()
+            if name in known
+        }
+        return cls(**values)
+
+    def to_env(self) -> dict[str, str]:
+        """The variables from which `from_env` reads these settings; for child processes."""
+        return {
+            f"BARBER_{name.upper()}": str(getattr(self, name)) for name in self.__dataclass_fields__
+        }
+
+
+def _parsed(kind: object, name: str, value: str) -> str | int | float | Path:
+    if kind == "str":
+        return value
+    if kind == "Path":
+        return Path(value)
+    try:
+        number = int(value) if kind == "int" else float(value)
+    except ValueError:
+        raise SettingsError(f"{name} is {value!r}: a number is needed") from None
+    if not 0 <= number < 1e9:
+        raise SettingsError(f"{name} is {value!r}: it must lie between 0 and 1e9")
+    return number
