@@ -1,0 +1,1 @@
+"""Everything on one machine: an embedded Postgres, workers and the console as child processes."""
