@@ -1,0 +1,63 @@
+# Everything a person does with the checkout. Each target sets up .venv first when it must.
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test check conformance constraints clean
+.DEFAULT_GOAL := help
+
+help:  ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+setup: $(READY)  ## make .venv with everything in it
+	@:
+
+demo: $(READY)  ## run eight jobs end to end and draw a contact sheet (ARGS=--keep leaves it up)
+	@$(BIN)/python -m barber.cli demo $(ARGS)
+
+test: $(READY)  ## unit, conformance, integration and browser tests
+	@$(BIN)/python -m pytest tests/unit
+	@$(BIN)/python -m pytest tests/conformance tests/integration tests/browser
+
+check: $(READY)  ## ruff, mypy strict, import contracts
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo
+
+conformance: $(READY)  ## compare with every reference vector, one line per array
+	@$(BIN)/python -m pytest tests/conformance -v
+
+constraints: $(READY)  ## compile constraints.txt from pyproject.toml again
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --upgrade \
+	    --no-emit-index-url --no-emit-find-links --no-annotate --quiet \
+	    --custom-compile-command 'make constraints' --output-file constraints.txt
+
+clean:  ## remove .venv, caches and demo-out; .barber with its data stays
+	@rm -rf $(VENV) demo-out build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+	    .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A new enough Python is looked for by name; PYTHON=... names it by hand.
+$(READY): pyproject.toml constraints.txt
+	@set -e; \
+	for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+	    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        found=$$python; break; \
+	    fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	    echo 'make: Python 3.11 or newer is needed: install it, or name it with PYTHON=/path' >&2; \
+	    exit 1; \
+	fi; \
+	if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
+	    echo "make: $$found has no venv module: install it (Debian: apt-get install python3-venv)" >&2; \
+	    exit 1; \
+	fi; \
+	echo 'Setting up .venv (once; a few minutes when the packages must be downloaded) ...'; \
+	"$$found" -m venv $(VENV); \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv; \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt \
+	    -e '.[standalone]' --group dev; \
+	touch $@
