@@ -1,0 +1,199 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from barber.errors import InputError
+from barber.labels import GROUPS, Region
+from barber.pixels import portrait_key, read_portrait
+from barber.spec import PRESETS
+from barber.table import Table, TableSettings, read_table
+
+SIZE = 32
+SETTINGS = TableSettings(
+    bundle_digest="b" * 64,
+    size=SIZE,
+    presets={"demo": {"blend": {"steps": 7}}},
+    default_preset="demo",
+)
+
+
+def picture(seed: int, side: int = SIZE) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for seed, name in enumerate(["a", "b", "c", "d"]):
+        (tmp_path / f"{name}.png").write_bytes(picture(seed))
+    (tmp_path / "broken.png").write_bytes(picture(9)[:200])
+    (tmp_path / "notes.txt").write_text("not a picture")
+    return tmp_path
+
+
+def read(folder: Path, text: str | bytes) -> Table:
+    path = folder / "table.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_table(path, SETTINGS)
+
+
+def key(folder: Path, name: str) -> str:
+    data = (folder / f"{name}.png").read_bytes()
+    return portrait_key(read_portrait(data, SIZE, name=name))
+
+
+def test_row_becomes_spec_with_portraits_by_content(folder: Path) -> None:
+    table = read(
+        folder, "name,identity,hair,colour,priority,seed,preset\none,a.png,b.png,c.png,5,9,official"
+    )
+    (row,) = table.rows
+    assert (row.name, row.line, row.priority) == ("one", 2, 5)
+    assert row.spec.identity == key(folder, "a")
+    (region,) = row.spec.regions
+    assert region.labels == (Region.HAIR,)
+    assert (region.structure, region.appearance) == (key(folder, "b"), key(folder, "c"))
+    assert row.spec.seed == 9
+    assert row.spec.params == PRESETS["official"]
+    assert set(table.files) == {key(folder, name) for name in "abc"}
+    assert table.errors == ()
+
+
+def test_default_preset_comes_from_settings(folder: Path) -> None:
+    assert read(folder, "identity,hair\na.png,b.png").rows[0].spec.params.blend.steps == 7
+
+
+def test_shape_alone_gives_its_own_colour_and_colour_alone_keeps_the_shape(folder: Path) -> None:
+    shape, colour = read(folder, "identity,hair,hair-colour\na.png,b.png,\na.png,,c.png").rows
+    assert shape.spec.regions[0].appearance == key(folder, "b")
+    assert colour.spec.regions[0].structure == key(folder, "a")
+    assert colour.spec.regions[0].appearance == key(folder, "c")
+
+
+def test_columns_give_the_order_of_regions(folder: Path) -> None:
+    text = "identity,lips,hair,eyes+brows-colour\na.png,b.png,c.png,d.png"
+    regions = read(folder, text).rows[0].spec.regions
+    assert [region.labels for region in regions] == [
+        GROUPS["lips"],
+        (Region.HAIR,),
+        (Region.EYES, Region.BROWS),
+    ]
+    swapped = read(folder, "identity,hair,lips\na.png,c.png,b.png").rows[0].spec.regions
+    assert swapped[0].labels == (Region.HAIR,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xef\xbb\xbfidentity,hair\r\na.png,b.png\r\n",
+        b"identity;hair\na.png;b.png",
+        b"identity\thair\na.png\tb.png",
+        b'\n"Identity","HAIR"\n\n" a.png ","b.png"\n,\n',
+    ],
+    ids=["bom-crlf", "semicolon", "tab", "quotes-case-blank-lines"],
+)
+def test_spreadsheet_dialects_read_the_same(folder: Path, text: bytes) -> None:
+    table = read(folder, text)
+    assert len(table.rows) == 1
+    assert table.errors == ()
+    assert table.digest == read(folder, text).digest
+    assert table.rows[0].spec == read(folder, "identity,hair\na.png,b.png").rows[0].spec
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty"),
+        ("\n\n", "is empty"),
+        ("identity,hair\n", "no rows"),
+        ("identity,hair\n,\n", "no rows"),
+        ("identity,hare\na.png,b.png", "unknown column 'hare'"),
+        ("identity,hair,\na.png,b.png", "unknown column ''"),
+        ("identity,background\na.png,b.png", "unknown column 'background'"),
+        ("hair\nb.png", "no column 'identity'"),
+        ("name,identity\nx,a.png", "no region column"),
+        ("identity,hair,hair\na.png,b.png,c.png", "'hair' twice"),
+        ("identity,hair,colour,hair-colour\na.png,b.png,c.png,c.png", "'hair-colour' twice"),
+        (b"identity,hair\n\xff\xfe", "not UTF-8"),
+        ("identity,hair\n".encode("utf-16"), "not UTF-8"),
+        ('identity,hair\n"a.png,b.png', "line"),
+    ],
+)
+def test_unusable_table_is_refused_whole(folder: Path, text: str | bytes, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        read(folder, text)
+
+
+def test_unknown_column_lists_what_is_allowed(folder: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        read(folder, "identity,hare\na.png,b.png")
+    for word in ("identity", "priority", "hair", "lips", "upper-lip", "<region>-colour"):
+        assert word in str(caught.value)
+    assert "background" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (",b.png,,,,", "no identity"),
+        ("a.png,,,,,", "changes nothing"),
+        ("a.png,gone.png,,,,", "gone.png cannot be read: No such file"),
+        ("a.png,.,,,,", "cannot be read: Is a directory"),
+        ("a.png,broken.png,,,,", "broken.png"),
+        ("a.png,notes.txt,,,,", "notes.txt is not a picture"),
+        ("a.png,b.png,,high,,", "priority is 'high'"),
+        ("a.png,b.png,,1.5,,", "priority is '1.5'"),
+        ("a.png,b.png,,1001,,", "priority is '1001'"),
+        ("a.png,b.png,,,-1,", "seed is '-1'"),
+        ("a.png,b.png,,,,swift", "unknown preset 'swift'"),
+        ("a.png,b.png,,,,,surplus", "7 cells under 6 columns"),
+    ],
+)
+def test_bad_row_is_named_with_its_line_and_the_others_stand(
+    folder: Path, cells: str, said: str
+) -> None:
+    header = "identity,hair,colour,priority,seed,preset"
+    table = read(folder, f"{header}\na.png,b.png,,,,\n{cells}\nc.png,d.png,,,,")
+    assert [row.line for row in table.rows] == [2, 4]
+    (error,) = table.errors
+    assert error.line == 3
+    assert said in error.reason
+    assert "line 3" in str(error)
+
+
+def test_every_bad_row_is_listed(folder: Path) -> None:
+    text = "name,identity,hair\nx,gone.png,b.png\ny,a.png,broken.png\nz,a.png,b.png\nz,a.png,c.png"
+    table = read(folder, text)
+    assert [(error.line, error.name) for error in table.errors] == [(2, "x"), (3, "y"), (5, "z")]
+    assert "used on line 4" in table.errors[2].reason
+
+
+def test_too_small_and_oblong_pictures_are_refused(folder: Path) -> None:
+    (folder / "small.png").write_bytes(picture(1, SIZE - 1))
+    Image.new("RGB", (SIZE, SIZE * 2)).save(folder / "tall.png")
+    table = read(folder, "identity,hair\nsmall.png,b.png\ntall.png,b.png")
+    assert [f"{SIZE}x{SIZE}" in table.errors[0].reason, "square" in table.errors[1].reason] == [
+        True,
+        True,
+    ]
+
+
+def test_digest_follows_content_not_file_names(folder: Path) -> None:
+    text = "name,identity,hair\nx,a.png,b.png"
+    digest = read(folder, text).digest
+    (folder / "copy.png").write_bytes((folder / "b.png").read_bytes())
+    assert read(folder, "name,identity,hair\nx,a.png,copy.png").digest == digest
+    assert read(folder, "name,identity,hair\nx,a.png,c.png").digest != digest
+    assert read(folder, "name,identity,hair\ny,a.png,b.png").digest != digest
+
+
+def test_unknown_default_preset_is_refused_before_any_row(folder: Path) -> None:
+    path = folder / "table.csv"
+    path.write_text("identity,hair\na.png,b.png")
+    settings = TableSettings(bundle_digest="b" * 64, size=SIZE, presets={}, default_preset="swift")
+    with pytest.raises(InputError, match="unknown preset 'swift'"):
+        read_table(path, settings)
