@@ -29,6 +29,7 @@ from psycopg2 import sql
 from barber.errors import SettingsError
 from barber.settings import DATABASE_DRIVER
 from barber.standalone.account import ServerAccount
+from barber.standalone.home import write_private
 
 ROLE = "barber"
 DATABASE = "barber"
@@ -140,8 +141,12 @@ class EmbeddedPostgres:
 
     @property
     def process(self) -> subprocess.Popen[bytes] | None:
-        """The server while it runs, for a supervisor to watch."""
+        """The server while it runs."""
         return self._process
+
+    def has_ended(self) -> bool:
+        """Whether the server ended although nobody stopped it."""
+        return self._process is not None and self._process.poll() is not None
 
     def __enter__(self) -> Self:
         self.start()
@@ -186,7 +191,7 @@ class EmbeddedPostgres:
 
     def restart(self) -> None:
         """Starts the server again on its old port after it died; the lock was never given up."""
-        assert self._process is not None and self._process.poll() is not None
+        assert self.has_ended(), "the server runs"
         self._process = None
         self._clear_leftovers()
         major = (self._cluster / "PG_VERSION").read_text().strip()
@@ -373,14 +378,6 @@ class EmbeddedPostgres:
 
     def _write_state(self, state: dict[str, Any]) -> None:
         write_private(self._state_file, json.dumps(state))
-
-
-def write_private(path: Path, text: str) -> None:
-    """Writes `text` at once or not at all, readable by its owner only."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    Path(name).replace(path)
 
 
 def free_port() -> int:

@@ -1,0 +1,1 @@
+"""How good a composite is, where the true one is known."""

@@ -1,0 +1,273 @@
+"""`barber up`: Postgres, dispatcher, workers and console as children of one process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
+
+from barber.catalogue.migrate import upgrade
+from barber.errors import CheckpointError, SettingsError
+from barber.manifest import FileRecord, find_bundle, read_manifest
+from barber.settings import DATABASE_DRIVER, Settings
+from barber.standalone.children import Child, stop_all
+from barber.standalone.home import Home, Running
+from barber.standalone.postgres import EmbeddedPostgres, free_port
+
+EMBEDDED = f"{DATABASE_DRIVER}://"  # stands for the address of a server yet to be started
+CONSOLE_PORT = 8008  # taken when it is free and none was asked for
+WORKER_STOP_S = 20.0  # a worker hands its stage back between two steps
+OTHER_STOP_S = 5.0
+CONSOLE_START_S = 60.0
+TICK_S = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpOptions:
+    """What `barber up` was asked for; None leaves the environment's setting, or our choice."""
+
+    home: Path
+    port: int | None = None  # of the console; 0: any free one
+    workers: int | None = None  # for the gpu queue
+    bundle: str | None = None
+    device: str | None = None
+
+
+class Supervisor:
+    """The whole system on one machine, from `__enter__` to `__exit__`.
+
+    Args:
+        options: What was asked for.
+        environ: The process environment; its BARBER_ variables are the defaults.
+        say: Takes one sentence for the person in front of the terminal.
+    """
+
+    def __init__(
+        self,
+        options: UpOptions,
+        *,
+        environ: Mapping[str, str],
+        say: Callable[[str], None],
+    ) -> None:
+        self._options = options
+        self._environ = environ
+        self._say = say
+        self._home = Home(options.home)
+        self._postgres: EmbeddedPostgres | None = None
+        self._workers: list[Child] = []
+        self._others: list[Child] = []
+        self._interrupts = 0
+        self._old_handlers: dict[signal.Signals, signal.Handlers | object] = {}
+        self.settings: Settings
+        self.console = ""
+
+    def __enter__(self) -> Self:
+        """Starts everything.
+
+        Raises:
+            SettingsError: Something of the environment stands in the way; the sentence says what.
+            CheckpointError: The bundle is unknown or does not match its manifest.
+        """
+        port = _console_port(self._options.port)
+        chosen = self._chosen_settings()
+        self._home.__enter__()
+        try:
+            self._catch_signals()
+            self.settings = self._start_database(chosen)
+            self._start_children(port)
+            self._wait_for_console(port)
+            self._home.announce(
+                Running(
+                    pid=os.getpid(),
+                    database_url=self.settings.database_url,
+                    console=self.console,
+                    bundle=self.settings.bundle,
+                )
+            )
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stops everything: workers first, so that they can still hand their stages back."""
+        already = self._interrupts
+        hurry = lambda: self._interrupts > max(already, 1)  # noqa: E731 (a second Ctrl-C)
+        try:
+            stop_all(self._workers, WORKER_STOP_S, hurry=hurry)
+            stop_all(self._others, OTHER_STOP_S, hurry=hurry)
+            if self._postgres is not None:
+                self._postgres.stop()
+        finally:
+            self._home.__exit__(None, None, None)
+            for sign, handler in self._old_handlers.items():
+                signal.signal(sign, handler)  # type: ignore[arg-type]
+
+    @property
+    def stopping(self) -> bool:
+        """Whether somebody asked us to stop (Ctrl-C, SIGTERM)."""
+        return self._interrupts > 0
+
+    def tend(self) -> None:
+        """Looks after the children once; to be called a few times a second.
+
+        Raises:
+            SettingsError: A child does not stay up.
+        """
+        if self._postgres is not None and self._postgres.has_ended():
+            self._say("the database ended; it starts again")
+            self._postgres.restart()
+        for child in [*self._others, *self._workers]:
+            happened = child.tend()
+            if happened:
+                self._say(happened)
+
+    def run(self) -> None:
+        """Looks after the children until somebody asks us to stop."""
+        while not self.stopping:
+            self.tend()
+            time.sleep(TICK_S)
+
+    def _chosen_settings(self) -> Settings:
+        """The environment's settings with the options on top, each checked.
+
+        Raises:
+            SettingsError: A variable is malformed.
+            CheckpointError: The bundle is unknown or damaged.
+        """
+        settings = Settings.from_env({"BARBER_DATABASE_URL": EMBEDDED, **self._environ})
+        device = self._options.device or settings.device
+        workers = self._worker_count(device)
+        return replace(
+            settings,
+            home=self._home.path,
+            bundle=str(check_bundle(self._options.bundle or settings.bundle)),
+            device=device,
+            threads=settings.threads or _threads(device, workers),
+            window=max(settings.window, 4 * workers),
+        )
+
+    def _start_database(self, settings: Settings) -> Settings:
+        """The settings with the catalogue's address, once it is there and up to date."""
+        if settings.database_url == EMBEDDED:
+            self._postgres = EmbeddedPostgres(self._home.postgres)
+            settings = replace(settings, database_url=self._postgres.start())
+        upgrade(settings.database_url)
+        return settings
+
+    def _worker_count(self, device: str) -> int:
+        if self._options.workers is not None:
+            return self._options.workers
+        return _cpus() if device == "cpu" else 1
+
+    def _start_children(self, port: int) -> None:
+        worker = ["workers.worker", "--queues"]
+        self._others = [
+            self._child("dispatcher", "workers.dispatcher"),
+            self._child("console", "dashboard", "--host", "127.0.0.1", "--port", str(port)),
+        ]
+        self._workers = [self._child("cpu-1", *worker, "cpu", "--name", "cpu-1")]
+        for number in range(1, self._worker_count(self.settings.device) + 1):
+            name = f"gpu-{number}"
+            self._workers.append(self._child(name, *worker, "gpu", "--name", name))
+        for child in [*self._others, *self._workers]:
+            child.start()
+
+    def _child(self, name: str, module: str, *arguments: str) -> Child:
+        environ = {k: v for k, v in self._environ.items() if not k.startswith("BARBER_")}
+        environ |= self.settings.to_env() | {"PYTHONUNBUFFERED": "1"}
+        if self.settings.threads:
+            environ.setdefault("OMP_NUM_THREADS", str(self.settings.threads))
+        command = [sys.executable, "-m", module, *arguments]
+        return Child(name, command, environ=environ, log_file=self._home.logs / f"{name}.log")
+
+    def _wait_for_console(self, port: int) -> None:
+        self.console = f"http://127.0.0.1:{port}/"
+        deadline = time.monotonic() + CONSOLE_START_S
+        while not _answers(f"{self.console}health"):
+            if time.monotonic() > deadline:
+                raise SettingsError(
+                    f"the console does not answer on {self.console}: "
+                    f"see {self._home.logs / 'console.log'}"
+                )
+            if self.stopping:
+                return
+            self.tend()
+            time.sleep(0.05)
+
+    def _catch_signals(self) -> None:
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            self._old_handlers[sign] = signal.signal(sign, self._on_signal)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._interrupts += 1
+
+
+def check_bundle(name_or_path: str) -> Path:
+    """The folder of a bundle whose every file is what its manifest says.
+
+    Raises:
+        CheckpointError: The bundle is unknown, or a file is missing or of other content.
+    """
+    path = find_bundle(name_or_path).absolute()
+    for name, record in read_manifest(path).files.items():
+        if not (path / name).is_file() or FileRecord.of(path / name) != record:
+            raise CheckpointError(
+                f"{name} of the bundle {path} does not match its manifest: copy the bundle again"
+            )
+    return path
+
+
+def _cpus() -> int:
+    """The processors that we may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _threads(device: str, workers: int) -> int:
+    """Threads per worker, so that all workers together fill the processors and no more."""
+    return max(1, _cpus() // max(1, workers)) if device == "cpu" else 0
+
+
+def _console_port(asked: int | None) -> int:
+    """The port that the console gets.
+
+    Raises:
+        SettingsError: The one asked for is in use.
+    """
+    if asked == 0:
+        return free_port()
+    port = CONSOLE_PORT if asked is None else asked
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            if asked is None:
+                return free_port()
+            raise SettingsError(
+                f"port {port} cannot be used ({error.strerror}): give another with --port, "
+                "or leave it out for a free one"
+            ) from error
+    return port
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 (our own http address)
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
