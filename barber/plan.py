@@ -72,13 +72,17 @@ class PlannedStage:
 
 
 def variants(spec: JobSpec) -> tuple[Variant, ...]:
-    """The variants that a job needs; none when nothing is edited."""
+    """The variants that a job needs; none when nothing is edited.
+
+    The second one is needed when some colour comes from another portrait (otherwise no weights
+    are sought) and the colours do not all come from where the shapes do (method 16.3.4).
+    """
     if not spec.regions:
         return ()
-    foreign = any(
-        region.appearance not in (region.structure, spec.identity) for region in spec.regions
-    )
-    return (Variant.STRUCTURE, Variant.APPEARANCE) if foreign else (Variant.STRUCTURE,)
+    coloured = any(region.appearance != spec.identity for region in spec.regions)
+    apart = any(region.appearance != region.structure for region in spec.regions)
+    both = coloured and apart
+    return (Variant.STRUCTURE, Variant.APPEARANCE) if both else (Variant.STRUCTURE,)
 
 
 def sources(spec: JobSpec, variant: Variant) -> tuple[PortraitKey, ...]:

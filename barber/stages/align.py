@@ -1,0 +1,104 @@
+"""Stage B2: a reconstruction moved to the target mask.
+
+Source: method section 12.1 for the identity, 12.2 for a reference; the mix of 12.3 is `blend`'s, so
+that the alignments of a job do not wait for each other. One row less than F needs is optimised, as
+in the official code (14.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from barber.artifacts import Alignment, Reconstruction, TargetMask
+from barber.labels import Region
+from barber.losses.segmentation import cross_entropy
+from barber.losses.style import region_grams, style_distance
+from barber.models.bundle import ModelBundle
+from barber.models.segmenter import Segmenter
+from barber.models.stylegan2 import Noise
+from barber.plan import Role, StageKind
+from barber.resample import to_loss_size
+from barber.spec import AlignParams
+from barber.stages import masks
+from barber.stages.descent import Course, Descent, OnStep, Pass
+from barber.stages.pictures import label_logits, render_labels, to_pixels
+
+Style = Callable[[Tensor, Tensor], Tensor]  # picture, label map -> weighted loss
+
+
+def align(
+    bundle: ModelBundle,
+    portrait: Reconstruction,
+    target: TargetMask,
+    params: AlignParams,
+    *,
+    labels: tuple[Region, ...] | None,
+    noise: Noise,
+    on_step: OnStep | None = None,
+) -> Alignment:
+    """Finds a code near the portrait's whose picture parses as the target mask.
+
+    Args:
+        bundle: The networks.
+        portrait: The reconstruction to start from.
+        target: What the label map shall become.
+        params: Steps, rate and the weight of style.
+        labels: What the portrait gives, whose style shall stay; None for the identity, which is
+            moved without a style term.
+        noise: Source of every pass's noise planes.
+        on_step: Told of the phase "identity" or "reference".
+
+    Raises:
+        StageError: A loss is not finite.
+    """
+    role = Role.IDENTITY if labels is None else Role.REFERENCE
+    steps = params.identity_steps if labels is None else params.reference_steps
+    w_plus, s = portrait.w_plus.to(bundle.device), portrait.fs.s.to(bundle.device)
+    rows, rest = w_plus[:, : bundle.geometry.align_rows].clone(), s[:, bundle.geometry.align_rows :]
+    style: Style | None = None
+    if labels is not None and params.style_weight > 0:
+        style = _style(bundle, torch.cat([rows, rest], dim=1), labels, params, noise)
+    wanted = target.label_map.to(bundle.device)
+
+    def forward() -> Pass[Tensor]:
+        code = torch.cat([rows, rest], dim=1)
+        picture = bundle.generator.synthesize(code, noise)
+        logits = label_logits(bundle, picture)
+        losses = {"cross_entropy": cross_entropy(logits, wanted)[0]}
+        if style is not None:
+            losses["style"] = style(picture, Segmenter.label_map(logits.detach()))
+        return Pass(losses=losses, kept=code.detach(), picture=picture.detach())
+
+    course = Course(StageKind.ALIGN, steps=steps, on_step=on_step)
+    last, losses = course.descend(role, Descent([rows], rate=params.rate), forward, steps=steps)
+    with torch.no_grad():
+        f = bundle.generator.structure(last.kept, noise)
+    return Alignment(f=f, preview=to_pixels(last.picture), losses=losses)
+
+
+def _style(
+    bundle: ModelBundle,
+    start: Tensor,
+    labels: tuple[Region, ...],
+    params: AlignParams,
+    noise: Noise,
+) -> Style:
+    """The Gram loss of a region against its look in the start's picture, not in the photograph."""
+    geometry, vgg = bundle.geometry, bundle.vgg
+
+    def grams(picture: Tensor, label_map: Tensor) -> list[Tensor]:
+        inside = masks.to_side(masks.among(label_map, labels), geometry.loss_size)
+        return region_grams(vgg, to_loss_size(picture, geometry), inside.float())
+
+    with torch.no_grad():
+        picture = bundle.generator.synthesize(start, noise)
+        reference = grams(picture, render_labels(bundle, picture))
+
+    def loss(picture: Tensor, label_map: Tensor) -> Tensor:
+        own = grams(picture, label_map)
+        return params.style_weight * style_distance(own, reference)[0]
+
+    return loss

@@ -1,0 +1,161 @@
+"""Mask arithmetic that stages share: label sets, morphology, soft masks, the F mix, the pre-fill.
+
+Source: method sections 11.1, 11.2 and 12.3, in the form for several references of 16.3. Masks are
+bool [N, 1, H, W] at the label size unless said otherwise. A smoothing of 0 means no morphology
+here; in the official code it would flood the mask (method 14.12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional
+
+from barber.geometry import Geometry
+from barber.labels import Region
+
+INPAINT_RADIUS_PX = 3
+
+
+def among(label_map: Tensor, labels: Iterable[Region]) -> Tensor:
+    """Bool [N, 1, H, W]: where the label map [N, H, W] shows one of `labels`."""
+    wanted = torch.tensor([int(x) for x in labels], device=label_map.device)
+    return torch.isin(label_map, wanted)[:, None]
+
+
+def to_side(mask: Tensor, side: int) -> Tensor:
+    """A mask [N, 1, H, W] at side x side, by nearest; bool in, bool out."""
+    return functional.interpolate(mask.float(), size=(side, side), mode="nearest") > 0
+
+
+def dilate(mask: Tensor, steps: int) -> Tensor:
+    """Grows a bool mask [N, 1, H, W] by `steps` pixels in four directions; 0 leaves it alone."""
+    return _morphed(ndimage.binary_dilation, mask, steps)
+
+
+def erode(mask: Tensor, steps: int) -> Tensor:
+    """Shrinks a bool mask likewise; outside the picture counts as empty, so borders lose too."""
+    return _morphed(ndimage.binary_erosion, mask, steps)
+
+
+def soft(mask: Tensor, geometry: Geometry) -> Tensor:
+    """A mask at the loss size as float [N, 1, f, f]: bicubic, neither antialiased nor clamped."""
+    size = (geometry.f_size, geometry.f_size)
+    return functional.interpolate(mask.float(), size=size, mode="bicubic", align_corners=False)
+
+
+def identity_alpha(removed: Tensor, shown: Tensor, smoothing: int, geometry: Geometry) -> Tensor:
+    """The soft mask a of 12.3: where the aligned identity replaces its reconstruction.
+
+    Args:
+        removed: Where the identity shows a label that some region replaces.
+        shown: Where the target mask shows one.
+        smoothing: Pixels of dilation at the loss size.
+        geometry: The bundle's sizes.
+    """
+    return soft(dilate(to_side(removed | shown, geometry.loss_size), smoothing), geometry)
+
+
+def region_alpha(inside: Tensor, smoothing: int, geometry: Geometry) -> Tensor:
+    """The soft masks b and c of 12.3: the inside of a region, or of what it has in common."""
+    return soft(erode(to_side(inside, geometry.loss_size), smoothing), geometry)
+
+
+def lerp(outside: Tensor, inside: Tensor, alpha: Tensor) -> Tensor:
+    """`inside` where alpha is 1, `outside` where it is 0; alpha may overshoot, then so does F."""
+    return inside + (1 - alpha) * (outside - inside)
+
+
+def paste(
+    identity: Tensor, sources: Sequence[Tensor], labels: Sequence[tuple[Region, ...]]
+) -> Tensor:
+    """The first composition: T of 11.1 and 16.3.1, int64 [1, H, W].
+
+    Args:
+        identity: The identity's label map [1, H, W].
+        sources: The label map of each region's source, in region order; later ones win.
+        labels: What each region takes from its source.
+    """
+    union = {label for taken in labels for label in taken}
+    composed = identity.masked_fill(among(identity, union)[:, 0], int(Region.BACKGROUND))
+    for source, taken in zip(sources, labels, strict=True):
+        composed = torch.where(among(source, taken)[:, 0], source, composed)
+    return composed
+
+
+def occluded(
+    identity: Tensor, sources: Sequence[Tensor], labels: Sequence[tuple[Region, ...]]
+) -> Tensor:
+    """OB of 11.1 and 16.3.1: where a hair source shows a person and the identity shows none.
+
+    Regions without hair occlude nothing. What any region pastes is never occluded: 16.3.1 does not
+    say so, but would otherwise inpaint hair over pasted lips; for one region it is the same. For
+    the same reason only the region's own labels count as removed here, not those of the others.
+    """
+    covered = torch.zeros_like(identity[:, None], dtype=torch.bool)
+    pasted = covered.clone()
+    for source, taken in zip(sources, labels, strict=True):
+        pasted |= among(source, taken)
+        if Region.HAIR in taken:
+            person = ~among(source, {*taken, Region.BACKGROUND, Region.CLOTH})
+            covered |= person & among(identity, {*taken, Region.BACKGROUND})
+    return covered & ~pasted
+
+
+def background_map(identity: Tensor, pasted: Tensor) -> Tensor:
+    """bgmap of 11.1, int64 [1, H, W]: 0 where the identity's background stays, 1 elsewhere."""
+    return ((identity != Region.BACKGROUND) | pasted[:, 0]).long()
+
+
+def prefill(composed: Tensor, hidden: Tensor) -> Tensor:
+    """Hair or background on the occluded pixels, carried in from around them (method 11.2).
+
+    Args:
+        composed: The first composition, int64 [1, H, W].
+        hidden: OB, bool [1, 1, H, W].
+
+    Returns:
+        The composition with 0 or hair on `hidden`, unchanged elsewhere.
+    """
+    labels = composed[0].cpu().numpy()
+    covered = hidden[0, 0].cpu().numpy()
+    hair, background = labels == Region.HAIR, labels == Region.BACKGROUND
+    unknown = covered | ~(hair | background)
+    known = (hair & ~unknown).astype(np.float32)
+    flowed = cv2.inpaint(known, unknown.astype(np.uint8) * 255, INPAINT_RADIUS_PX, cv2.INPAINT_NS)
+    # Truncation: only a value that reached 1 is hair (method 14.15).
+    filled = np.where(covered, flowed.astype(np.uint8).astype(np.int64) * Region.HAIR, labels)
+    return torch.from_numpy(filled).to(composed)[None]
+
+
+def fill_from_nearest(label_map: Tensor, holes: Tensor) -> Tensor:
+    """Gives every hole the label of the nearest pixel that is none; all holes: unchanged.
+
+    Args:
+        label_map: int64 [1, H, W].
+        holes: bool [1, 1, H, W].
+    """
+    empty: NDArray[np.bool_] = holes[0, 0].cpu().numpy()
+    if empty.all() or not empty.any():
+        return label_map
+    rows, columns = ndimage.distance_transform_edt(
+        empty, return_distances=False, return_indices=True
+    )
+    labels = label_map[0].cpu().numpy()
+    return torch.from_numpy(labels[rows, columns]).to(label_map)[None]
+
+
+def _morphed(operation: object, mask: Tensor, steps: int) -> Tensor:
+    if steps == 0:
+        return mask
+    assert callable(operation)
+    planes = mask.cpu().numpy()
+    # A cross per plane; scipy would otherwise also connect along N and channels.
+    cross = ndimage.generate_binary_structure(2, 1)[None, None]
+    return torch.from_numpy(operation(planes, structure=cross, iterations=steps)).to(mask.device)

@@ -1,0 +1,56 @@
+"""Between a portrait's pixels and the tensors that networks see.
+
+Source: method section 4.2.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from barber import pixels as pictures
+from barber.artifacts import Pixels, Portrait
+from barber.geometry import Geometry
+from barber.models.bundle import ModelBundle
+from barber.models.segmenter import Segmenter
+from barber.resample import photograph_to_parser, to_parser_input
+
+
+def to_unit(pixels: Pixels, device: torch.device) -> Tensor:
+    """uint8 [H, W, 3] as float32 [1, 3, H, W] in [0, 1]."""
+    return torch.tensor(pixels, device=device).permute(2, 0, 1)[None].float() / 255
+
+
+def to_signed(pixels: Pixels, device: torch.device) -> Tensor:
+    """uint8 [H, W, 3] as float32 [1, 3, H, W] in [-1, 1]."""
+    return (to_unit(pixels, device) - 0.5) / 0.5
+
+
+def to_pixels(signed: Tensor) -> Pixels:
+    """A signed, unclamped picture [1, 3, H, W] as uint8 [H, W, 3]: clamped, then truncated."""
+    unit = (signed.detach()[0].permute(1, 2, 0) + 1) / 2
+    return pictures.quantise(unit.cpu().numpy())
+
+
+def low_resolution(portrait: Portrait, geometry: Geometry, device: torch.device) -> Tensor:
+    """The signed target [1, 3, h, h] at the loss size, by 8-bit Lanczos as the method wants it."""
+    return to_signed(pictures.resize(portrait.pixels, geometry.loss_size), device)
+
+
+def photograph_labels(bundle: ModelBundle, portrait: Portrait) -> Tensor:
+    """The label map int64 [1, H, W] of a portrait."""
+    with torch.no_grad():
+        unit = to_unit(portrait.pixels, bundle.device)
+        return Segmenter.label_map(bundle.segmenter(photograph_to_parser(unit, bundle.geometry)))
+
+
+def label_logits(bundle: ModelBundle, signed: Tensor) -> Tensor:
+    """Label logits [N, 16, H, W] of a generated picture [N, 3, R, R]; differentiable."""
+    logits: Tensor = bundle.segmenter(to_parser_input(signed, bundle.geometry))
+    return logits
+
+
+def render_labels(bundle: ModelBundle, signed: Tensor) -> Tensor:
+    """The label map int64 [N, H, W] of a generated picture."""
+    with torch.no_grad():
+        return Segmenter.label_map(label_logits(bundle, signed))

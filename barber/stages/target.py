@@ -1,0 +1,188 @@
+"""Stage B1: the target mask, from the label maps of the identity and of each region's source.
+
+Source: method section 11, in the form of 16.3.1 for several regions. Facial holes under the
+heuristic fill take the nearest label: 11.4 speaks of hair only, and would leave background there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from barber.artifacts import Portrait, TargetMask
+from barber.labels import Region
+from barber.losses.segmentation import (
+    cross_entropy,
+    cross_entropy_background_only,
+    cross_entropy_without_background,
+)
+from barber.models.bundle import ModelBundle
+from barber.models.segmenter import Segmenter
+from barber.models.stylegan2 import Noise
+from barber.plan import StageKind
+from barber.spec import FillMode, MaskMode, TargetParams
+from barber.stages import masks
+from barber.stages.descent import Course, Descent, OnStep, Pass
+from barber.stages.pictures import label_logits, photograph_labels
+
+Fill = Callable[[str, Tensor], Tensor]  # phase, label map wanted [1, H, W] -> label map seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composition:
+    """The first composition of label maps, before its holes are filled."""
+
+    identity: Tensor  # the identity's label map, int64 [1, H, W]
+    labels: Tensor  # T, int64 [1, H, W], occluded pixels already inpainted
+    background: Tensor  # bgmap, int64 [1, H, W]: 0 where background must stay
+    removed: Tensor  # bool [1, 1, H, W]
+    shown: Tensor  # bool [1, K, H, W]
+    hidden: Tensor  # OB, bool [1, 1, H, W]
+
+    @property
+    def holes(self) -> Tensor:
+        """Bool [1, 1, H, W]: what was removed and nothing pasted over."""
+        return self.removed & ~self.shown.any(dim=1, keepdim=True)
+
+    @property
+    def facial_holes(self) -> Tensor:
+        """Those holes that hair does not leave; what hair leaves is background already."""
+        return self.holes & ~masks.among(self.identity, [Region.HAIR])
+
+
+def target(
+    bundle: ModelBundle,
+    identity: Portrait,
+    sources: Sequence[Portrait],
+    labels: Sequence[tuple[Region, ...]],
+    params: TargetParams,
+    *,
+    noise: Noise,
+    on_step: OnStep | None = None,
+) -> TargetMask:
+    """Composes the label map that the identity shall have with every region replaced.
+
+    Args:
+        bundle: The networks.
+        identity: Whose label map is changed.
+        sources: The portrait that gives each region's shape, in region order; later ones win.
+        labels: What each region takes from its source; as many as sources, at least one.
+        params: Mode, fill and steps.
+        noise: Source of every pass's noise planes.
+        on_step: Told of phases "fill" and, where a hair source hides something, "uncover".
+
+    Raises:
+        StageError: A loss is not finite.
+    """
+    maps = {p.sha256: photograph_labels(bundle, p) for p in (identity, *sources)}
+    first = compose_labels(maps[identity.sha256], [maps[p.sha256] for p in sources], labels)
+    if params.fill is FillMode.HEURISTIC:
+        return _target_mask(first, masks.fill_from_nearest(first.labels, first.facial_holes), {})
+    passes = 2 if bool(first.hidden.any()) else 1
+    course = Course(StageKind.TARGET, steps=passes * params.steps, on_step=on_step)
+    losses: dict[str, float] = {}
+
+    def fill(phase: str, wanted: Tensor) -> Tensor:
+        def evaluate(logits: Tensor) -> dict[str, Tensor]:
+            return fill_losses(logits, wanted, first.background, params.mask_mode)
+
+        seen, found = _optimise(bundle, params, noise, course, phase, evaluate)
+        losses.update({f"{phase}.{name}": value for name, value in found.items()})
+        return seen
+
+    return _target_mask(first, semantic_fill(first, fill), losses)
+
+
+def compose_labels(
+    identity: Tensor, sources: Sequence[Tensor], labels: Sequence[tuple[Region, ...]]
+) -> Composition:
+    """Pastes the regions' labels and inpaints what a hair source hides (method 11.1, 11.2).
+
+    Args:
+        identity: The identity's label map, int64 [1, H, W].
+        sources: The label map of each region's source.
+        labels: What each region takes from its source.
+    """
+    shown = torch.cat(
+        [masks.among(source, taken) for source, taken in zip(sources, labels, strict=True)], dim=1
+    )
+    hidden = masks.occluded(identity, sources, labels)
+    pasted = masks.paste(identity, sources, labels)
+    return Composition(
+        identity=identity,
+        labels=masks.prefill(pasted, hidden) if bool(hidden.any()) else pasted,
+        background=masks.background_map(identity, shown.any(dim=1, keepdim=True)),
+        removed=masks.among(identity, {label for taken in labels for label in taken}),
+        shown=shown,
+        hidden=hidden,
+    )
+
+
+def semantic_fill(first: Composition, fill: Fill) -> Tensor:
+    """Lets the generator say what lies in holes and under what is hidden (method 11.3).
+
+    Args:
+        first: The first composition.
+        fill: Finds a code near a wanted label map and returns the label map of its picture. The
+            second pass is left out when nothing is hidden: its outcome would not be read.
+
+    Returns:
+        The target label map, int64 [1, H, W].
+    """
+    behind = fill("fill", first.labels)
+    filled = torch.where(first.holes[:, 0], behind, first.labels)
+    if not bool(first.hidden.any()):
+        return filled
+    hidden = first.hidden[:, 0]
+    under = fill("uncover", filled.masked_fill(hidden, int(Region.BACKGROUND)))
+    return torch.where(hidden & (under != Region.BACKGROUND), under, filled)
+
+
+def fill_losses(
+    logits: Tensor, wanted: Tensor, background: Tensor, mode: MaskMode
+) -> dict[str, Tensor]:
+    """What a pass of the fill minimises (method 11.3).
+
+    Args:
+        logits: [1, 16, H, W].
+        wanted: Label map int64 [1, H, W].
+        background: bgmap, int64 [1, H, W].
+        mode: Whether the wanted background is followed as well.
+    """
+    if mode is MaskMode.FIDELITY:
+        return {"cross_entropy": cross_entropy(logits, wanted)[0]}
+    return {
+        "without_background": cross_entropy_without_background(logits, wanted)[0],
+        "background_only": cross_entropy_background_only(logits, background)[0],
+    }
+
+
+def _optimise(
+    bundle: ModelBundle,
+    params: TargetParams,
+    noise: Noise,
+    course: Course,
+    phase: str,
+    evaluate: Callable[[Tensor], dict[str, Tensor]],
+) -> tuple[Tensor, dict[str, float]]:
+    """One pass: the label map of the last forward pass, and its losses."""
+    free = bundle.geometry.align_rows
+    mean = bundle.w_avg.reshape(1, 1, -1).repeat(1, bundle.geometry.rows, 1)
+    rows, rest = mean[:, :free].clone(), mean[:, free:]
+
+    def forward() -> Pass[Tensor]:
+        picture = bundle.generator.synthesize(torch.cat([rows, rest], dim=1), noise)
+        logits = label_logits(bundle, picture)
+        kept = Segmenter.label_map(logits.detach())
+        return Pass(losses=evaluate(logits), kept=kept, picture=picture.detach())
+
+    descent = Descent([rows], rate=params.rate)
+    last, losses = course.descend(phase, descent, forward, steps=params.steps)
+    return last.kept, losses
+
+
+def _target_mask(first: Composition, label_map: Tensor, losses: dict[str, float]) -> TargetMask:
+    return TargetMask(label_map=label_map, removed=first.removed, shown=first.shown, losses=losses)
