@@ -1,0 +1,156 @@
+"""The real system for tests: dispatcher and workers as processes, on a real database and broker.
+
+Every process gets a session of its own and is killed with its group; each writes a log, which a
+failing wait quotes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import Engine
+
+from barber.catalogue import jobs, workers
+from barber.catalogue.db import open_engine, transaction
+from barber.catalogue.jobs import JobView
+from barber.settings import Settings
+
+PROJECT = Path(__file__).resolve().parents[2]
+BOOT_S = 60.0  # a worker imports torch; the machine may be busy
+T = TypeVar("T")
+
+# Short times, so that a lost stage is back in seconds.
+QUICK: dict[str, Any] = {
+    "threads": 1,
+    "tick_s": 0.1,
+    "lease_s": 3.0,
+    "grace_s": 6.0,
+    "sweep_s": 1.0,
+    "backoff_s": 0.1,
+    "progress_s": 0.1,
+}
+
+
+@dataclass
+class Process:
+    """A child process with its log."""
+
+    name: str
+    popen: subprocess.Popen[bytes]
+    log: Path
+
+    def kill(self) -> None:
+        """SIGKILL to the process and everything that it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait(timeout=20)
+
+    def stop(self, timeout_s: float = 30) -> int:
+        """SIGTERM; returns the exit code."""
+        self.popen.terminate()
+        return self.popen.wait(timeout=timeout_s)
+
+
+@dataclass
+class System:
+    """A catalogue with the processes that work on it; a context manager that ends them all."""
+
+    settings: Settings
+    logs: Path
+    processes: list[Process] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self.engine: Engine = open_engine(self.settings, application="tests")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for process in self.processes:
+            process.kill()
+        self.engine.dispose()
+
+    def start_worker(
+        self, name: str = "worker", *, queues: str = "gpu,cpu", **changes: Any
+    ) -> Process:
+        """Starts a worker; `wait_ready` tells when its bundle is loaded."""
+        arguments = ["workers.worker", "--queues", queues, "--name", name]
+        return self._start(name, arguments, changes)
+
+    def start_dispatcher(self, **changes: Any) -> Process:
+        return self._start("dispatcher", ["workers.dispatcher"], changes)
+
+    def wait_ready(self, *names: str) -> None:
+        """Waits until these workers have entered themselves in the catalogue."""
+
+        def check() -> bool:
+            with transaction(self.engine) as session:
+                listed = {row.name: row for row in workers.listed(session)}
+            return all(n in listed and listed[n].status != "stopped" for n in names)
+
+        self.wait(check, f"workers {names} to be ready", BOOT_S)
+
+    def job(self, job_id: int) -> JobView:
+        with transaction(self.engine) as session:
+            return jobs.job(session, job_id)
+
+    def wait_for_jobs(self, job_ids: Sequence[int], timeout_s: float = 60) -> list[JobView]:
+        """Waits until the jobs have ended, in whichever way."""
+
+        def check() -> bool:
+            return all(self.job(job_id).row.status.final for job_id in job_ids)
+
+        self.wait(check, f"jobs {list(job_ids)} to end", timeout_s)
+        return [self.job(job_id) for job_id in job_ids]
+
+    def wait(self, check: Callable[[], T], what: str, timeout_s: float = 30) -> T:
+        """Polls until `check` is true; what it returned comes back."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if found := check():
+                return found
+            for process in self.processes:
+                process.popen.poll()
+            time.sleep(0.1)
+        raise AssertionError(f"waited {timeout_s} s for {what}\n{self.story()}")
+
+    def story(self) -> str:
+        """The end of every log, for a failing test."""
+        return "\n".join(
+            f"--- {p.name} (exit {p.popen.poll()})\n{p.log.read_text()[-4000:]}"
+            for p in self.processes
+        )
+
+    def _start(self, name: str, arguments: list[str], changes: dict[str, Any]) -> Process:
+        settings = replace(self.settings, **changes)
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("BARBER_")}
+        log = self.logs / f"{name}-{len(self.processes)}.log"
+        with log.open("wb") as out:
+            popen = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                cwd=PROJECT,
+                env={**kept, **settings.to_env(), "OMP_NUM_THREADS": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        process = Process(name, popen, log)
+        self.processes.append(process)
+        return process

@@ -1,0 +1,1 @@
+"""The queue: Celery carries ids, the dispatcher decides, the workers run stages."""

@@ -1,0 +1,133 @@
+"""The Celery application: queues, serializer, broker and result backend, from `Settings`.
+
+A message carries ids only. What a job is, which stages are due and what came out lies in the
+catalogue; a message that is lost, doubled or late changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from celery import Celery
+from kombu import Exchange, Queue
+
+from barber.settings import Settings
+
+GPU = "gpu"  # the stages: one worker process per device
+CPU = "cpu"  # fan-in and the chords' own bookkeeping
+QUEUES = (GPU, CPU)
+
+STAGE_TASK = "barbershop.stage.{kind}"
+FAN_IN_TASK = "barbershop.fan_in"
+
+# Seconds that an unacknowledged Redis message stays out: beyond the longest stage.
+REDIS_VISIBILITY_S = 6 * 3600
+BROKER_FOLDERS = ("messages", "control")
+
+
+def create_app(settings: Settings) -> Celery:
+    """A Celery application of its own, not made the process's current one."""
+    app = Celery("barbershop", set_as_current=False, include=["workers.tasks"])
+    app.conf.update(_messages(), **_execution(), **_broker(settings), **_results(settings))
+    return app
+
+
+def _messages() -> dict[str, Any]:
+    return {
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "result_accept_content": ["json"],
+        "task_queues": [Queue(name, Exchange(name, "direct"), routing_key=name) for name in QUEUES],
+        "task_default_queue": CPU,
+        "task_default_exchange": CPU,
+        "task_default_routing_key": CPU,
+        "task_create_missing_queues": False,
+        "task_routes": {
+            STAGE_TASK.format(kind="*"): {"queue": GPU},
+            FAN_IN_TASK: {"queue": CPU},
+            "celery.chord_unlock": {"queue": CPU},
+        },
+        # The outbox repeats what the broker refuses; a publisher must not wait long.
+        "task_publish_retry_policy": {
+            "max_retries": 2,
+            "interval_start": 0,
+            "interval_step": 0.2,
+            "interval_max": 0.4,
+        },
+    }
+
+
+def _execution() -> dict[str, Any]:
+    return {
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": False,  # the lease decides, else a poison stage loops
+        "task_acks_on_failure_or_timeout": True,
+        "task_store_errors_even_if_ignored": False,
+        "worker_prefetch_multiplier": 1,
+        "worker_pool_start_method": "spawn",  # CUDA cannot be used again after a fork
+        "worker_proc_alive_timeout": 180,  # loading torch and the bundle counts against it
+        "worker_lost_wait": 1.0,  # a killed child's late result is of no interest: see the lease
+        "worker_max_tasks_per_child": 200,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_soft_shutdown_timeout": 60,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+    }
+
+
+def _broker(settings: Settings) -> dict[str, Any]:
+    scheme = urlsplit(settings.broker_url).scheme
+    if scheme.startswith("redis"):
+        options: dict[str, Any] = {
+            "visibility_timeout": REDIS_VISIBILITY_S,
+            "unacked_restore_interval": 10,
+            "unacked_restore_throttle": 1,
+        }
+    elif scheme == "filesystem":
+        return {**_folder_broker(settings), "broker_url": settings.broker_url}
+    else:
+        options = {"confirm_publish": True}
+    return {"broker_url": settings.broker_url, "broker_transport_options": options}
+
+
+def _folder_broker(settings: Settings) -> dict[str, Any]:
+    messages, control = (settings.broker_dir.absolute() / name for name in BROKER_FOLDERS)
+    for folder in (messages, control):
+        folder.mkdir(parents=True, exist_ok=True)
+    return {
+        "broker_transport": "workers.folder:Transport",
+        "broker_transport_options": {
+            "data_folder_in": str(messages),
+            "data_folder_out": str(messages),
+            "control_folder": str(control),
+            "polling_interval": 0.05,
+        },
+    }
+
+
+def _results(settings: Settings) -> dict[str, Any]:
+    return {
+        "result_backend": f"workers.results.ResultBackend+{settings.database_url}",
+        "result_expires": 86400,
+        "result_chord_retry_interval": 1.0,
+        # A program that only publishes must not touch the result tables.
+        "database_create_tables_at_setup": False,
+    }
+
+
+@cache
+def _environment_app() -> Celery:
+    return create_app(Settings.from_env(os.environ))
+
+
+def __getattr__(name: str) -> Celery:
+    """Builds `app` from the environment when somebody asks for it (`celery -A workers.app`)."""
+    if name == "app":
+        return _environment_app()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

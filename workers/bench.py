@@ -1,0 +1,213 @@
+"""Where one worker process does its stages: bundle, catalogue and store at hand.
+
+Execution is at least once, the recorded effect exactly once: whatever happens here, the catalogue
+takes a result only from the holder of the claim's token.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+
+from barber.catalogue import portraits, stages
+from barber.catalogue.db import transaction
+from barber.catalogue.store import Store, StoredFile
+from barber.errors import Cancelled, InputError, StoreError
+from barber.pixels import encode_png
+from barber.plan import ArtifactKey, StageKind, plan
+from barber.settings import Settings
+from barber.spec import PortraitKey
+from workers.failpoints import Failpoints, Point
+from workers.heart import Heart
+from workers.retry import Action, Verdict, judge, sentence
+
+if TYPE_CHECKING:  # the pool's parent imports this module, and torch only its child
+    from barber.artifacts import Artifact, Portrait
+    from barber.models.bundle import ModelBundle
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+DATABASE_TRIES = 5
+ARTIFACT_FILE = "artifact"
+ARTIFACT_TYPE = "application/x-safetensors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one message."""
+
+    claimed: bool  # False: nobody needed this message any more
+    succeeded: bool = False
+    verdict: Verdict | None = None  # of the error that ended the stage
+
+
+class Bench:
+    """One process's tools for stages."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        engine: Engine,
+        bundle: ModelBundle,
+        worker: str,
+        versions: Mapping[str, str],
+    ) -> None:
+        self.settings, self.engine, self.bundle = settings, engine, bundle
+        self.worker, self.versions = worker, dict(versions)
+        self.store = Store(settings.store_dir)
+        self.failpoints = Failpoints(settings)
+
+    def run(self, stage_id: int, generation: int) -> Outcome:
+        """Claims a stage, works on it and records how it ended."""
+        claim = self._write(
+            lambda session: stages.claim(
+                session,
+                stage_id,
+                generation,
+                worker=self.worker,
+                device=self.settings.device,
+                lease_s=self.settings.lease_s,
+            )
+        )
+        if claim is None:
+            return Outcome(claimed=False)
+        facts = {"job_id": claim.job_id, "stage_id": stage_id, "stage": claim.planned.kind}
+        log.info("stage begins", extra=facts)
+        began = time.monotonic()
+        try:
+            succeeded = self._work(claim)
+        except Exception as error:  # noqa: BLE001 (the verdict table is the handler of them all)
+            return Outcome(claimed=True, verdict=self._settle(claim, error, facts))
+        seconds = round(time.monotonic() - began, 2)
+        log.info(
+            "stage succeeded" if succeeded else "stage was taken over, the result is dropped",
+            extra={**facts, "seconds": seconds},
+        )
+        return Outcome(claimed=True, succeeded=succeeded)
+
+    def _work(self, claim: stages.Claim) -> bool:
+        """Computes and records one stage; False when another worker holds it by now."""
+        kind = claim.planned.kind
+
+        def on_middle() -> None:
+            self.failpoints.hit(kind, Point.MID)
+
+        with Heart(self.engine, claim, self.settings, on_middle=on_middle) as heart:
+            self.failpoints.hit(kind, Point.AFTER_CLAIM)
+            self._check_bundle(claim)
+            artifact = self._compute(claim, heart)
+            recipe = self._recipe(claim, artifact)
+            files = self._store(artifact, recipe)
+            self.failpoints.hit(kind, Point.BEFORE_FINISH)
+            return self._write(
+                lambda session: stages.finish(session, claim, files=files, recipe=recipe)
+            )
+
+    def _check_bundle(self, claim: stages.Claim) -> None:
+        if claim.spec.bundle != self.bundle.digest:
+            raise InputError(
+                f"the job wants bundle {claim.bundle_name} ({claim.spec.bundle[:12]}), worker "
+                f"{self.worker} runs {self.settings.bundle} ({self.bundle.digest[:12]}): set "
+                "BARBER_BUNDLE to the job's bundle and retry, or submit the job again"
+            )
+
+    def _compute(self, claim: stages.Claim, heart: Heart) -> Artifact:
+        from barber.pipeline import run_stage
+
+        kinds = {stage.key: stage.kind for stage in plan(claim.spec)}
+        return run_stage(
+            self.bundle,
+            claim.spec,
+            claim.planned,
+            portraits=self._portrait,
+            artifacts=lambda key: self._artifact(key, kinds[key]),
+            on_step=heart.on_step,
+        )
+
+    def _portrait(self, key: PortraitKey) -> Portrait:
+        from barber.artifacts import Portrait
+
+        with transaction(self.engine) as session:
+            return Portrait(sha256=key, pixels=portraits.pixels(session, self.store, key))
+
+    def _artifact(self, key: ArtifactKey, kind: StageKind) -> Artifact:
+        """Reads an input; a damaged one is built again by its own stage.
+
+        Raises:
+            StoreError: The file is missing or damaged; its artifact is quarantined.
+        """
+        from barber.artifacts import ARTIFACTS
+
+        with transaction(self.engine) as session:
+            file = stages.artifact_files(session, key)[ARTIFACT_FILE]
+        try:
+            return ARTIFACTS[kind].from_bytes(self.store.get(file.sha256))
+        except StoreError:
+            self._write(lambda session: stages.quarantine(session, key))
+            raise
+
+    def _recipe(self, claim: stages.Claim, artifact: Artifact) -> dict[str, object]:
+        """How to make the same again; no times in it, so that equal work gives equal bytes."""
+        stage = claim.planned
+        return {
+            "spec": claim.spec.to_json(),
+            "stage": {"kind": stage.kind, "slot": stage.slot, "key": stage.key},
+            "bundle": {"name": claim.bundle_name, "digest": self.bundle.digest},
+            "versions": self.versions,
+            "losses": dict(artifact.losses),
+        }
+
+    def _store(self, artifact: Artifact, recipe: Mapping[str, object]) -> dict[str, StoredFile]:
+        contents = {ARTIFACT_FILE: (artifact.to_bytes(), ARTIFACT_TYPE)}
+        for name, pixels in artifact.pictures().items():
+            contents[f"{name}.png"] = (encode_png(pixels, recipe=recipe), "image/png")
+        return {name: self.store.store_file(*content) for name, content in contents.items()}
+
+    def _settle(
+        self, claim: stages.Claim, error: Exception, facts: Mapping[str, object]
+    ) -> Verdict:
+        """Records why a stage ended without a result, as the verdict table says."""
+        verdict = judge(error)
+        log.warning(
+            "stage ended: %s",
+            sentence(error),
+            extra={**facts, "reason": verdict.error_class},
+            exc_info=error if verdict.error_class == "bug" else None,
+        )
+        if verdict.action is Action.HAND_BACK:
+            reason = "cancelled" if isinstance(error, Cancelled) else sentence(error)
+            self._write(lambda session: stages.hand_back(session, claim, reason))
+            return verdict
+        self._write(
+            lambda session: stages.fail(
+                session,
+                claim,
+                error_class=verdict.error_class,
+                message=sentence(error),
+                final=verdict.is_final(claim.errors),
+                backoff_s=self.settings.backoff_s,
+            )
+        )
+        return verdict
+
+    def _write(self, change: Callable[[Session], T]) -> T:
+        """One transaction, tried again while the database is away for a moment."""
+        for tries in range(1, DATABASE_TRIES + 1):
+            try:
+                with transaction(self.engine) as session:
+                    return change(session)
+            except (OperationalError, InterfaceError):
+                if tries == DATABASE_TRIES:
+                    raise
+                time.sleep(0.2 * 2**tries)
+        raise AssertionError("unreachable")

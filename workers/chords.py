@@ -1,0 +1,57 @@
+"""Outbox rows as messages: a single stage, or a job's missing branches as a chord.
+
+The chord's header is one chain per portrait (reconstruct, then its aligns), its body the fan-in
+that offers the blend. Every signature is immutable: nothing but ids travels, and no result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from celery import Celery, chain, chord, group
+from celery.canvas import Signature
+
+from workers.app import CPU, FAN_IN_TASK, GPU, STAGE_TASK
+from workers.client import message_id
+
+# The chord's poller gives up after so many seconds; the dispatcher's sweep is what remains.
+UNLOCK_RETRIES = 1800
+
+
+def publish(app: Celery, topic: str, payload: Mapping[str, Any]) -> None:
+    """Sends one outbox row to the broker.
+
+    Raises:
+        kombu.exceptions.OperationalError: The broker cannot be reached.
+    """
+    if topic == "chord":
+        job_chord(app, payload).apply_async(max_retries=UNLOCK_RETRIES)
+    else:
+        stage_signature(app, payload).apply_async()
+
+
+def stage_signature(app: Celery, stage: Mapping[str, Any]) -> Signature:
+    """The message that asks for one stage: `{"kind", "stage_id", "generation"}`."""
+    return app.signature(
+        STAGE_TASK.format(kind=stage["kind"]),
+        args=(stage["stage_id"], stage["generation"]),
+        immutable=True,
+        queue=GPU,
+        task_id=message_id(stage["stage_id"], stage["generation"]),
+    )
+
+
+def job_chord(app: Celery, payload: Mapping[str, Any]) -> Signature:
+    """`{"job_id", "generation", "branches": [[stage, ..], ..]}` as a chord."""
+    branches = [
+        chain(*(stage_signature(app, stage) for stage in branch), app=app)
+        for branch in payload["branches"]
+    ]
+    fan_in = app.signature(
+        FAN_IN_TASK,
+        args=(payload["job_id"], payload["generation"]),
+        immutable=True,
+        queue=CPU,
+    )
+    return chord(group(branches, app=app), body=fan_in, app=app)

@@ -1,0 +1,165 @@
+"""`python -m workers.dispatcher`: the tick that keeps the queue true to the catalogue.
+
+Reap what lost its worker, send lost messages again, offer blends whose chord stayed silent, fill
+the window, then publish what these left in the outbox. Any number may run: each tick has one
+leader, and the outbox rows go to whoever takes them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import version
+
+from celery import Celery
+from kombu.exceptions import KombuError
+from sqlalchemy import Engine
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+
+from barber.catalogue import dispatch, outbox
+from barber.catalogue import workers as roster
+from barber.catalogue.db import open_engine, transaction
+from barber.errors import SettingsError
+from barber.settings import Settings
+from workers.app import create_app
+from workers.chords import publish
+from workers.logs import configure_logging
+
+log = logging.getLogger(__name__)
+
+RELAY_ROWS = 32  # published in one transaction
+PRESENCE = "dispatcher"
+PRESENCE_S = 2.0  # between two signs of life
+LONGEST_PAUSE_S = 5.0  # between two tries while the database is away
+
+STEPS: tuple[tuple[str, Callable[[Session, Settings], int]], ...] = (
+    ("stages lost with their worker", dispatch.reap),
+    ("messages sent again", dispatch.resend),
+    ("blends offered by the sweep", dispatch.sweep),
+    ("stages dispatched", dispatch.fill),
+)
+
+
+class Dispatcher:
+    """One dispatcher process."""
+
+    def __init__(self, settings: Settings, engine: Engine, app: Celery) -> None:
+        self.settings, self.engine, self.app = settings, engine, app
+        connection = app.connection_for_write()
+        self._broker_errors = (
+            KombuError,
+            OSError,
+            *connection.connection_errors,
+            *connection.channel_errors,
+        )
+        self._broker_is_down = False
+        self.name = f"{PRESENCE}@{socket.gethostname()}"
+        self._presence_due = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Ticks until told to stop; outlives a database or a broker that is away."""
+        pause_s = self.settings.tick_s
+        while not stop.wait(pause_s):
+            try:
+                self.show_presence()
+                self.tick()
+                self.relay()
+                pause_s = self.settings.tick_s
+            except (OperationalError, InterfaceError) as error:
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                log.warning("the catalogue cannot be reached: %s", error.orig)
+
+    def tick(self) -> bool:
+        """Brings the catalogue forward; False when another dispatcher leads."""
+        for name, step in STEPS:
+            # A transaction each: job rows stay locked for moments only.
+            with transaction(self.engine) as session:
+                if not dispatch.lead(session):
+                    return False
+                rows = step(session, self.settings)
+            if rows:
+                log.info(name, extra={"rows": rows})
+        return True
+
+    def relay(self) -> int:
+        """Publishes outbox rows, oldest first; returns how many.
+
+        A crash between the publishing and the deletion doubles a message, which its second claim
+        finds out. While the broker is away the rows wait, and the ticks go on.
+        """
+        published = 0
+        with transaction(self.engine) as session:
+            rows = outbox.take(session, RELAY_ROWS)
+            for row in rows:
+                if not self._publish(row):
+                    break
+                published += 1
+            outbox.done(session, [row.id for row in rows[:published]])
+            outbox.postpone(session, [row.id for row in rows[published:]])
+        return published
+
+    def show_presence(self) -> None:
+        """Keeps this process's row among the workers fresh, for the console."""
+        if time.monotonic() < self._presence_due:
+            return
+        with transaction(self.engine) as session:
+            if not roster.seen(session, self.name):
+                roster.hello(
+                    session,
+                    name=self.name,
+                    device="",
+                    queues=[PRESENCE],
+                    pid=os.getpid(),
+                    versions={"barbershop": version("barbershop")},
+                )
+        self._presence_due = time.monotonic() + PRESENCE_S
+
+    def leave(self) -> None:
+        """Marks this process as gone."""
+        with suppress(OperationalError, InterfaceError), transaction(self.engine) as session:
+            roster.bye(session, self.name)
+
+    def _publish(self, row: outbox.OutboxRow) -> bool:
+        try:
+            publish(self.app, row.topic, row.payload)
+        except self._broker_errors as error:
+            if not self._broker_is_down:
+                log.warning("the broker cannot be reached, messages wait: %s", error)
+            self._broker_is_down = True
+            return False
+        if self._broker_is_down:
+            log.info("the broker is back")
+        self._broker_is_down = False
+        return True
+
+
+def main() -> int:
+    """Runs until SIGTERM or SIGINT; returns the exit code."""
+    configure_logging()
+    try:
+        settings = Settings.from_env(os.environ)
+    except SettingsError as error:
+        log.error("the dispatcher does not start: %s", error)
+        return 2
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    engine = open_engine(settings, application="dispatcher")
+    log.info("dispatching")
+    dispatcher = Dispatcher(settings, engine, create_app(settings))
+    dispatcher.run(stop)
+    dispatcher.leave()
+    engine.dispose()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""The heartbeat of one running stage: lease, progress and previews out, cancellation in."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from barber.catalogue import stages
+from barber.catalogue.db import transaction
+from barber.errors import Cancelled
+from barber.pixels import thumbnail
+from barber.settings import Settings
+
+if TYPE_CHECKING:  # the pool's parent imports this module, and torch only its child
+    from barber.stages.descent import StepReport
+
+log = logging.getLogger(__name__)
+
+PREVIEW_SIDE_PX = 256
+PREVIEW_EVERY = 4  # a preview costs a rendered picture: at most one per so many progress writes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """The last report of the stage's own thread."""
+
+    done: float  # fraction of the stage, 0..1
+    note: str  # "align 12/140"
+    losses: Mapping[str, float]
+    number: int  # counts reports, to tell a new one from one already written
+
+
+class Heart:
+    """A thread that keeps a claim alive; `on_step` is called by the stage, in its own thread.
+
+    Nothing the database does here can fail the stage: a heart that cannot write is a heart that
+    misses beats, and a lease that runs out is settled by the dispatcher.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        claim: stages.Claim,
+        settings: Settings,
+        *,
+        on_middle: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._engine, self._claim, self._settings = engine, claim, settings
+        self._on_middle = on_middle
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._live, name="heart", daemon=True)
+        self._progress: Progress | None = None
+        self._preview: tuple[int, bytes] | None = None
+        self._preview_at = time.monotonic()
+        self.pulse = stages.Pulse.GO
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def on_step(self, report: StepReport) -> None:
+        """Takes the stage's report.
+
+        Raises:
+            Cancelled: The job was cancelled, or another worker has the stage.
+        """
+        if self.pulse is not stages.Pulse.GO:
+            raise Cancelled(f"stage {self._claim.stage_id}: {self.pulse}")
+        number = self._progress.number + 1 if self._progress else 1
+        self._progress = Progress(
+            done=report.done,
+            note=f"{report.phase} {report.step}/{report.steps}",
+            losses=dict(report.losses),
+            number=number,
+        )
+        self._take_preview(report, number)
+        if report.done >= 0.5:
+            self._on_middle()
+
+    def _take_preview(self, report: StepReport, number: int) -> None:
+        now = time.monotonic()
+        every_s = PREVIEW_EVERY * self._settings.progress_s
+        if report.preview is None or now - self._preview_at < every_s:
+            return
+        self._preview = (number, thumbnail(report.preview(), PREVIEW_SIDE_PX))
+        self._preview_at = time.monotonic()
+
+    def _live(self) -> None:
+        lease_s = self._settings.lease_s
+        pause_s = max(0.05, min(lease_s / 3, self._settings.progress_s))
+        written, beat_at = 0, time.monotonic()
+        while not self._stop.wait(pause_s):
+            progress = self._progress
+            fresh = progress is not None and progress.number != written
+            if not fresh and time.monotonic() - beat_at < lease_s / 3 - pause_s / 2:
+                continue
+            if not self._beat(progress):
+                continue
+            written, beat_at = progress.number if progress else 0, time.monotonic()
+            if self.pulse is not stages.Pulse.GO:
+                return
+
+    def _beat(self, progress: Progress | None) -> bool:
+        """Writes one heartbeat; False when the database could not be reached."""
+        preview, self._preview = self._preview, None
+        try:
+            with transaction(self._engine) as session:
+                self.pulse = stages.heartbeat(
+                    session,
+                    self._claim,
+                    lease_s=self._settings.lease_s,
+                    progress=progress.done if progress else None,
+                    note=progress.note if progress else None,
+                    losses=progress.losses if progress else None,
+                )
+                if preview is not None and self.pulse is stages.Pulse.GO:
+                    stages.record_preview(session, self._claim, step=preview[0], png=preview[1])
+        except DBAPIError as error:
+            log.warning("a heartbeat was missed: %s", error.orig, extra=self._facts)
+            return False
+        return True
+
+    @property
+    def _facts(self) -> dict[str, int]:
+        return {"job_id": self._claim.job_id, "stage_id": self._claim.stage_id}

@@ -1,0 +1,195 @@
+"""What one pool child holds: its database engine and, when it serves stages, its loaded bundle.
+
+Loaded once per child, never in the parent: the parent imports this module and must stay without
+torch and without a device. A spawned child finds its settings in its environment.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+from celery import current_app
+from celery.signals import worker_process_init, worker_process_shutdown
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from barber.catalogue import dispatch
+from barber.catalogue import workers as roster
+from barber.catalogue.db import open_engine, transaction
+from barber.errors import BarberError
+from barber.settings import Settings
+from workers.app import GPU
+from workers.bench import Bench
+
+log = logging.getLogger(__name__)
+
+STICKY_EXIT_CODE = 70  # the child's own end after an error that its process cannot get over
+
+
+@dataclass(kw_only=True)
+class Runtime:
+    """One pool child."""
+
+    name: str  # of the worker, as in the catalogue
+    queues: Sequence[str]
+    device: str  # "none" on a worker without the stages' queue
+    versions: Mapping[str, str]  # what results depend on, and the seconds of the warm-up
+    engine: Engine
+    bench: Bench | None  # None on a worker without the stages' queue
+    ended: threading.Event = field(default_factory=threading.Event)
+    busy: bool = False
+
+    def run_stage(self, stage_id: int, generation: int) -> bool:
+        """Works on one stage; ends this process, or the worker, when the verdict says so.
+
+        Returns:
+            Whether the message did its work or was not needed any more.
+        """
+        assert self.bench is not None, "a stage came to a worker without the stages' queue"
+        self.busy = True
+        try:
+            outcome = self.bench.run(stage_id, generation)
+        finally:
+            self.busy = False
+        if outcome.verdict is not None and outcome.verdict.ends_worker:
+            stop_worker()
+        if outcome.verdict is not None and outcome.verdict.ends_process:
+            log.error("this process cannot go on and ends", extra={"worker": self.name})
+            os._exit(STICKY_EXIT_CODE)
+        return outcome.succeeded or not outcome.claimed
+
+    def fan_in(self, job_id: int, generation: int) -> bool:
+        """Offers the job's blend when everything before it has succeeded."""
+        with transaction(self.engine) as session:
+            return dispatch.offer_blend(session, job_id, generation)
+
+    def show_presence(self, every_s: float) -> None:
+        """Enters the worker in the catalogue and keeps its row fresh until the process ends."""
+        listed = False
+        while True:
+            try:
+                with transaction(self.engine) as session:
+                    listed = self._show(session, listed)
+            except DBAPIError as error:
+                log.warning("the catalogue cannot be reached: %s", error.orig)
+            if self.ended.wait(every_s):
+                return
+
+    def _show(self, session: Session, listed: bool) -> bool:
+        status = "busy" if self.busy else "ready"
+        if not (listed and roster.seen(session, self.name, status=status)):
+            roster.hello(
+                session,
+                name=self.name,
+                device=self.device,
+                queues=list(self.queues),
+                pid=os.getpid(),
+                versions=self.versions,
+            )
+        return True
+
+    def leave(self) -> None:
+        """Marks the worker as gone."""
+        self.ended.set()
+        try:
+            with transaction(self.engine) as session:
+                roster.bye(session, self.name)
+        except DBAPIError as error:
+            log.warning("the catalogue cannot be reached: %s", error.orig)
+
+
+_runtime: Runtime | None = None
+
+
+def run_stage(stage_id: int, generation: int) -> bool:
+    """`Runtime.run_stage` of this process."""
+    return _ready().run_stage(stage_id, generation)
+
+
+def fan_in(job_id: int, generation: int) -> bool:
+    """`Runtime.fan_in` of this process."""
+    return _ready().fan_in(job_id, generation)
+
+
+def _ready() -> Runtime:
+    if _runtime is None:
+        raise RuntimeError("this process has no runtime: its bundle could not be loaded")
+    return _runtime
+
+
+def start(settings: Settings, *, name: str, queues: Sequence[str]) -> Runtime:
+    """Loads what the queues need.
+
+    Raises:
+        CheckpointError: The bundle is missing or damaged.
+    """
+    began = time.monotonic()
+    engine = open_engine(settings, application=f"worker {name}")
+    versions = {"python": platform.python_version(), "barbershop": version("barbershop")}
+    bench = None
+    if GPU in queues:
+        bundle, versions = _load(settings, versions)
+        bench = Bench(
+            settings=settings, engine=engine, bundle=bundle, worker=name, versions=versions
+        )
+    seconds = round(time.monotonic() - began, 2)
+    log.info("ready", extra={"worker": name, "seconds": seconds})
+    return Runtime(
+        name=name,
+        queues=queues,
+        device=settings.device if bench else "none",
+        versions={**versions, "warm_up_s": str(seconds)},
+        engine=engine,
+        bench=bench,
+    )
+
+
+def _load(settings: Settings, versions: dict[str, str]) -> tuple[Any, dict[str, str]]:
+    """The bundle on the settings' device, and the versions that its results depend on."""
+    import torch
+
+    from barber.manifest import find_bundle
+    from barber.models.bundle import ModelBundle
+
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    bundle = ModelBundle.load(find_bundle(settings.bundle), torch.device(settings.device))
+    return bundle, {**versions, "torch": torch.__version__}
+
+
+def stop_worker() -> None:
+    """Asks the parent to stop: a new child would meet the same fault."""
+    os.kill(os.getppid(), signal.SIGTERM)
+
+
+@worker_process_init.connect
+def _begin(**_: Any) -> None:
+    global _runtime
+    conf = current_app.conf
+    name, queues = conf["barbershop_worker"], conf["barbershop_queues"]
+    try:
+        settings = Settings.from_env(os.environ)
+        _runtime = start(settings, name=name, queues=queues)
+    except BarberError as error:
+        log.error("the worker stops: %s", error, extra={"worker": name})
+        stop_worker()
+        return
+    threading.Thread(
+        target=_runtime.show_presence, args=(settings.lease_s / 3,), name="presence", daemon=True
+    ).start()
+
+
+@worker_process_shutdown.connect
+def _end(**_: Any) -> None:
+    if _runtime is not None:
+        _runtime.leave()

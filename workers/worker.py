@@ -1,0 +1,72 @@
+"""`python -m workers.worker --queues gpu --name gpu-0`: a Celery worker with one pool child.
+
+SIGTERM lets the stage at hand finish; a second one gives it the soft shutdown's minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import socket
+import sys
+from collections.abc import Sequence
+
+from barber.errors import BarberError, InputError
+from barber.manifest import find_bundle, read_manifest
+from barber.settings import Settings
+from workers.app import GPU, QUEUES, create_app
+from workers.logs import configure_logging
+
+log = logging.getLogger(__name__)
+
+REFUSED_EXIT_CODE = 2  # settings or bundle at fault: starting again does not help
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a worker until it is told to stop; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    configure_logging()
+    try:
+        settings = Settings.from_env(os.environ)
+        queues = _checked_queues(options.queues)
+        if GPU in queues:
+            read_manifest(find_bundle(settings.bundle))
+    except BarberError as error:
+        log.error("the worker does not start: %s", error)
+        return REFUSED_EXIT_CODE
+    app = create_app(settings)
+    app.conf.update(barbershop_worker=options.name, barbershop_queues=queues)
+    worker = app.Worker(
+        hostname=f"{options.name}@{socket.gethostname()}",
+        queues=queues,
+        pool="prefork",
+        concurrency=1,
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m workers.worker", description=__doc__)
+    parser.add_argument(
+        "--queues", default=GPU, help="with commas between them: gpu (stages), cpu (fan-in)"
+    )
+    parser.add_argument("--name", required=True, help="the worker's name in the catalogue")
+    return parser
+
+
+def _checked_queues(text: str) -> list[str]:
+    queues = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in queues if name not in QUEUES]
+    if unknown or not queues:
+        raise InputError(f"--queues is {text!r}: use gpu, cpu, or gpu,cpu")
+    return queues
+
+
+if __name__ == "__main__":
+    sys.exit(main())
