@@ -1,0 +1,1 @@
+"""Portraits drawn from parameters, and the training of the bundle that ships."""

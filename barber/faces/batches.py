@@ -1,0 +1,70 @@
+"""Training batches drawn on the fly: every batch follows from a seed and its number alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from barber.faces.renderer import face_params, render, sample_z, take_groups
+
+# Shares of the four ways to mix codes: none, all colours, hair colour alone, both apart.
+_MIXES = (0.40, 0.20, 0.20, 0.20)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceBatch:
+    """Drawn portraits with the codes that made them."""
+
+    shape_z: Tensor  # [N, 64] gives head, face, hair shape, accessories
+    scene_z: Tensor  # [N, 64] gives every colour but the hair's
+    hair_z: Tensor  # [N, 64] gives the hair's colour
+    images: Tensor  # [N, 3, size, size] in [-1, 1]
+    label_maps: Tensor  # int64 [N, size, size]
+
+
+def _mix(
+    rng: np.random.Generator, shape_z: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Codes for the scene's and the hair's colours: the shape's own, or fresh ones."""
+    scene_z, hair_z = shape_z.copy(), shape_z.copy()
+    for i in range(len(shape_z)):
+        way = int(rng.choice(len(_MIXES), p=_MIXES))
+        first, second = sample_z(rng, 2)
+        if way in (1, 3):
+            scene_z[i] = first
+        if way in (2, 3):
+            hair_z[i] = second
+        if way == 1:
+            hair_z[i] = first
+    return scene_z, hair_z
+
+
+def draw_batch(seed: int, number: int, count: int, size: int, *, mixed: bool = True) -> FaceBatch:
+    """Draws one batch.
+
+    Args:
+        seed: Of the whole run; validation uses another than training.
+        number: Of the batch within the run.
+        count: Portraits in the batch.
+        size: Side of the portraits in pixels.
+        mixed: Whether some portraits take their colours from other codes than their shape.
+    """
+    rng = np.random.default_rng([seed, number])
+    shape_z = sample_z(rng, count)
+    scene_z, hair_z = _mix(rng, shape_z) if mixed else (shape_z, shape_z)
+    codes = take_groups(take_groups(shape_z, scene_z, ("scene",)), hair_z, ("hair_colour",))
+    drawn = [render(face_params(code), size) for code in codes]
+    pixels = torch.from_numpy(np.stack([picture.pixels for picture in drawn]))
+    return FaceBatch(
+        shape_z=torch.from_numpy(shape_z),
+        scene_z=torch.from_numpy(scene_z),
+        hair_z=torch.from_numpy(hair_z),
+        images=pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0,
+        label_maps=torch.from_numpy(
+            np.stack([picture.label_map for picture in drawn]).astype(np.int64)
+        ),
+    )
