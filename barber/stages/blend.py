@@ -243,15 +243,18 @@ def _likeness(
         key: low_resolution(inputs.portraits[key], bundle.geometry, bundle.device)
         for key in {term.portrait for term in terms}
     }
+    perceptual = bundle.perceptual
+    taps = min(MASKED_TAPS, perceptual.taps)
     with torch.no_grad():
-        features = {k: bundle.perceptual.features(x, MASKED_TAPS) for k, x in small.items()}
+        features = {key: perceptual.features(x, taps) for key, x in small.items()}
 
     def losses(picture: Tensor) -> dict[str, Tensor]:
         seen = to_loss_size(picture, bundle.geometry)
+        own = perceptual.features(seen, taps)  # of the whole picture, so every term shares them
         found: dict[str, Tensor] = {}
         for term in terms:
             mask = term.mask.float()
-            found[term.name] = bundle.perceptual.masked(seen, features[term.portrait], mask)[0]
+            found[term.name] = perceptual.masked_between(own, features[term.portrait], mask)[0]
             if pixel_weight > 0:
                 pixels = masked_l1(seen, small[term.portrait], mask)
                 found[f"{term.name}.pixels"] = pixel_weight * pixels

@@ -116,7 +116,7 @@ def test_non_finite_loss_names_stage_step_and_value() -> None:
         return Pass(losses={**found.losses, "style": x.sum() * torch.nan}, kept=0.0, picture=x)
 
     with pytest.raises(
-        StageError, match="align met .* step 3 of 7 of reference: style is nan"
+        StageError, match=r"align met .* step 3 of 7 of reference: style is nan"
     ) as e:
         course(7).descend("reference", Descent([x], rate=RATE), forward, steps=7)
     assert e.value.stage == StageKind.ALIGN

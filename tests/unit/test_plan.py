@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from barber.labels import Region
+from barber.plan import (
+    PlannedStage,
+    Role,
+    StageKind,
+    Variant,
+    labels_from,
+    plan,
+    sources,
+    variants,
+)
+from barber.spec import FillMode, JobSpec, MaskMode, NoiseMode, PortraitKey, RegionEdit, StageParams
+
+ONE, TWO, THREE, FOUR = (PortraitKey(digit * 64) for digit in "1234")
+LIPS = (Region.UPPER_LIP, Region.LOWER_LIP)
+Slot = tuple[StageKind, int]
+
+
+def edit(
+    structure: PortraitKey, appearance: PortraitKey, labels: tuple[Region, ...] = (Region.HAIR,)
+) -> RegionEdit:
+    return RegionEdit(labels=labels, structure=structure, appearance=appearance)
+
+
+def job(*regions: RegionEdit, **facts: Any) -> JobSpec:
+    return JobSpec(identity=ONE, regions=regions, bundle="b" * 64, **facts)
+
+
+def keys(spec: JobSpec) -> dict[Slot, str]:
+    return {(stage.kind, stage.slot): stage.key for stage in plan(spec)}
+
+
+def kinds(spec: JobSpec) -> dict[StageKind, int]:
+    return {kind: sum(stage.kind is kind for stage in plan(spec)) for kind in StageKind}
+
+
+def changed(before: JobSpec, after: JobSpec) -> set[StageKind]:
+    old, new = keys(before), keys(after)
+    assert old.keys() == new.keys()
+    return {kind for kind, slot in old if old[kind, slot] != new[kind, slot]}
+
+
+def test_nothing_to_edit_needs_no_mask() -> None:
+    assert [stage.kind for stage in plan(job())] == [StageKind.RECONSTRUCT, StageKind.BLEND]
+
+
+def test_hair_of_one_portrait_needs_one_mask_and_two_aligns() -> None:
+    assert kinds(job(edit(TWO, TWO))) == {"target": 1, "reconstruct": 2, "align": 2, "blend": 1}
+
+
+def test_colour_from_a_third_portrait_needs_a_second_set() -> None:
+    spec = job(edit(TWO, THREE))
+    assert kinds(spec) == {"target": 2, "reconstruct": 3, "align": 4, "blend": 1}
+    assert variants(spec) == (Variant.STRUCTURE, Variant.APPEARANCE)
+    assert sources(spec, Variant.APPEARANCE) == (THREE,)
+
+
+def test_keeping_ones_own_colour_needs_no_second_set() -> None:
+    assert variants(job(edit(TWO, ONE))) == (Variant.STRUCTURE,)
+
+
+def test_one_region_with_its_own_colour_among_others_needs_the_second_set() -> None:
+    # The colour of the hair is sought on a mix that has the identity's own lips (method 16.3.4).
+    assert len(variants(job(edit(TWO, TWO), edit(THREE, ONE, LIPS)))) == 2
+
+
+def test_every_stage_comes_after_what_it_needs_and_blend_is_last() -> None:
+    stages = plan(job(edit(TWO, THREE), edit(THREE, FOUR, LIPS)))
+    seen: set[str] = set()
+    for stage in stages:
+        assert set(stage.needs) <= seen
+        seen.add(stage.key)
+    assert stages[-1].kind is StageKind.BLEND
+    assert set(stages[-1].needs) == seen - {stages[-1].key}
+
+
+def test_kind_and_slot_and_key_are_unique_in_a_job() -> None:
+    stages = plan(job(edit(TWO, THREE), edit(ONE, ONE, LIPS), edit(TWO, TWO, (Region.NOSE,))))
+    assert len({(stage.kind, stage.slot) for stage in stages}) == len(stages)
+    assert len({stage.key for stage in stages}) == len(stages)
+
+
+def test_reference_aligns_with_all_labels_it_gives() -> None:
+    spec = job(edit(TWO, TWO), edit(TWO, TWO, LIPS))
+    assert labels_from(spec, Variant.STRUCTURE, TWO) == (*LIPS, Region.HAIR)
+    (reference,) = [stage for stage in plan(spec) if stage.role is Role.REFERENCE]
+    assert reference.labels == (*LIPS, Region.HAIR)
+
+
+def test_portrait_shared_by_jobs_is_reconstructed_once() -> None:
+    first, second = keys(job(edit(TWO, TWO))), keys(job(edit(THREE, THREE)))
+    shared = set(first.values()) & set(second.values())
+    assert shared == {first[StageKind.RECONSTRUCT, 0]}
+
+
+def test_same_hair_with_two_colours_shares_the_structure_branch() -> None:
+    first, second = (job(edit(TWO, colour)) for colour in (THREE, FOUR))
+    shared = set(keys(first).values()) & set(keys(second).values())
+    structure = [s for s in plan(first) if s.variant is Variant.STRUCTURE]
+    assert {stage.key for stage in structure} <= shared
+
+
+# What a change of one input must touch, and that it touches nothing else.
+TOUCHED_BY_PARAMS = {
+    "reconstruct": {StageKind.RECONSTRUCT, StageKind.ALIGN, StageKind.BLEND},
+    "target": {StageKind.TARGET, StageKind.ALIGN, StageKind.BLEND},
+    "align": {StageKind.ALIGN, StageKind.BLEND},
+    "blend": {StageKind.BLEND},
+}
+OTHER_VALUE: dict[object, object] = {
+    MaskMode.REALISTIC: MaskMode.FIDELITY,
+    FillMode.SEMANTIC: FillMode.HEURISTIC,
+}
+PARAMETERS = [
+    (part.name, f.name)
+    for part in fields(StageParams)
+    for f in fields(getattr(StageParams(), part.name))
+]
+
+
+@pytest.mark.parametrize(("part", "name"), PARAMETERS)
+def test_parameter_changes_the_keys_of_its_stage_and_of_those_after(part: str, name: str) -> None:
+    before = job(edit(TWO, THREE))
+    stage_params = getattr(before.params, part)
+    value = getattr(stage_params, name)
+    other = replace(
+        stage_params, **{name: OTHER_VALUE[value] if isinstance(value, str) else value + 1}
+    )
+    after = replace(before, params=replace(before.params, **{part: other}))
+    assert changed(before, after) == TOUCHED_BY_PARAMS[part]
+
+
+@pytest.mark.parametrize("facts", [{"bundle": "c" * 64}, {"noise": NoiseMode.ZERO}, {"seed": 1}])
+def test_bundle_noise_and_seed_change_every_key(facts: dict[str, Any]) -> None:
+    before, after = keys(job(edit(TWO, THREE))), keys(replace(job(edit(TWO, THREE)), **facts))
+    assert not set(before.values()) & set(after.values())
+
+
+@pytest.mark.parametrize("noise", [NoiseMode.BUFFERS, NoiseMode.ZERO])
+def test_seed_changes_nothing_where_nothing_is_drawn(noise: NoiseMode) -> None:
+    before = job(edit(TWO, THREE), noise=noise)
+    assert keys(before) == keys(replace(before, seed=9))
+
+
+def test_equal_specs_have_equal_keys() -> None:
+    assert keys(job(edit(TWO, THREE))) == keys(job(edit(TWO, THREE)))
+
+
+def test_order_of_regions_changes_mask_and_blend_but_no_reconstruction() -> None:
+    hair, lips = edit(TWO, TWO), edit(THREE, THREE, LIPS)
+    before, after = plan(job(hair, lips)), plan(job(lips, hair))
+
+    def of(stages: tuple[PlannedStage, ...], kind: StageKind) -> set[str]:
+        return {stage.key for stage in stages if stage.kind is kind}
+
+    assert of(before, StageKind.RECONSTRUCT) == of(after, StageKind.RECONSTRUCT)
+    assert not of(before, StageKind.TARGET) & of(after, StageKind.TARGET)
+    assert not of(before, StageKind.BLEND) & of(after, StageKind.BLEND)
+
+
+def test_noise_seed_differs_from_stage_to_stage_and_fits_a_generator() -> None:
+    seeds = [stage.noise_seed for stage in plan(job(edit(TWO, THREE)))]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**63 for seed in seeds)
