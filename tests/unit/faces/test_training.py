@@ -1,0 +1,184 @@
+"""The trainings: exact to resume, honest about the separation of shape and colour."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from barber.errors import InputError
+from barber.faces import training
+from barber.faces.batches import draw_batch
+from barber.faces.export import TrainedNetworks, even_heads, export_bundle, random_features
+from barber.faces.generator_training import (
+    HAIR_ENTRIES,
+    GeneratorPlan,
+    GeneratorTrainer,
+    draw_from_codes,
+    mixed_w_plus,
+    validation_psnr,
+)
+from barber.faces.parser_training import ParserPlan, ParserTrainer, region_ious
+from barber.faces.training import resume, save_checkpoint
+from barber.geometry import Geometry
+from barber.losses.perceptual import Perceptual
+from barber.models.bundle import ModelBundle
+from barber.models.segmenter import SegmenterWidths
+from barber.models.stylegan2 import Noise
+
+GEOMETRY = Geometry(
+    image_size=32,
+    style_dim=64,
+    mapping_layers=2,
+    channels=((4, 8), (8, 8), (16, 8), (32, 8)),
+    f_size=8,
+    label_size=16,
+    loss_size=16,
+)
+PLAN = GeneratorPlan(phases=((16, 2), (32, 4)), batch=2, warmup_steps=2)
+WIDTHS = SegmenterWidths(
+    trunk=(16, 16, 16, 16),
+    context=8,
+    fusion=8,
+    fusion_mid=8,
+    head=8,
+    aux_head=8,
+    stem_kernel=3,
+    stem_stride=1,
+    pool=False,
+)
+PARSER_PLAN = ParserPlan(steps=6, side=16, batch=4)
+
+
+def _generator() -> GeneratorTrainer:
+    return GeneratorTrainer(GEOMETRY, PLAN)
+
+
+def _parser() -> ParserTrainer:
+    return ParserTrainer(WIDTHS, PARSER_PLAN)
+
+
+@pytest.mark.parametrize("make", [_generator, _parser])
+def test_a_resumed_training_equals_an_unbroken_one(tmp_path, make):
+    straight = make()
+    losses = [straight.step() for _ in range(5)]
+
+    first = make()
+    for _ in range(3):
+        first.step()
+    save_checkpoint(tmp_path / "run.pt", first)
+    second = make()
+    resume(tmp_path / "run.pt", second)
+    assert [second.step() for _ in range(2)] == losses[3:]
+    for key, value in straight.network.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[key]), key
+
+
+def test_batches_follow_from_seed_and_number():
+    first, again, other = (draw_batch(1, number, 4, 16) for number in (7, 7, 8))
+    assert torch.equal(first.images, again.images)
+    assert torch.equal(first.label_maps, again.label_maps)
+    assert not torch.equal(first.images, other.images)
+
+
+def test_batches_mix_hair_colour_and_scene_apart():
+    batch = draw_batch(1, 0, 64, 16)
+    scene = (batch.scene_z != batch.shape_z).any(dim=1)
+    hair = (batch.hair_z != batch.shape_z).any(dim=1)
+    together = (batch.hair_z == batch.scene_z).all(dim=1)
+    assert (~scene & ~hair).any()  # unmixed
+    assert (scene & together).any()  # all colours of one other person
+    assert (~scene & hair).any()  # hair colour alone
+    assert (scene & hair & ~together).any()  # three people
+
+
+def test_plan_changes_the_side_and_ends_at_rate_zero():
+    assert [PLAN.side_at(step) for step in range(6)] == [16, 16, 32, 32, 32, 32]
+    assert PLAN.rate_at(0) < PLAN.rate_at(1) == PLAN.rate
+    assert PLAN.rate_at(5) < 0.3 * PLAN.rate
+    assert PLAN.rate_at(6) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_render_from_f_equals_the_whole_pass():
+    trainer = _generator()
+    for _ in range(3):
+        trainer.step()
+    w_plus = mixed_w_plus(trainer.average, draw_batch(1, 0, 2, 32))
+    whole = trainer.average.synthesize(w_plus, Noise.zero())
+    f = trainer.average.structure(w_plus, Noise.zero())
+    assert torch.allclose(trainer.average.render(f, w_plus, Noise.zero()), whole, atol=1e-6)
+
+
+def test_partial_drawing_at_full_side_equals_the_generator():
+    trainer = _generator()
+    batch = draw_batch(1, 0, 2, 32)
+    whole = trainer.network.synthesize(mixed_w_plus(trainer.network, batch), Noise.zero())
+    assert torch.allclose(draw_from_codes(trainer.network, batch, 32), whole, atol=1e-6)
+
+
+def test_hair_code_moves_only_its_entries_of_the_upper_rows():
+    trainer, batch = _generator(), draw_batch(1, 0, 64, 16)
+    w_plus = mixed_w_plus(trainer.network, batch)
+    w = trainer.network.map(batch.shape_z)
+    split = GEOMETRY.split_row
+    same_scene = (batch.scene_z == batch.shape_z).all(dim=1)
+    assert torch.allclose(w_plus[:, :split], w[:, None].expand(-1, split, -1))
+    assert torch.allclose(
+        w_plus[same_scene, split:, HAIR_ENTRIES:].mean(1), w[same_scene, HAIR_ENTRIES:], atol=1e-6
+    )
+
+
+def test_training_improves_what_it_measures():
+    plan = GeneratorPlan(phases=((16, 40),), batch=4, warmup_steps=5)
+    trainer = GeneratorTrainer(GEOMETRY, plan)
+    before = validation_psnr(trainer.average, 16, 16)
+    for _ in range(40):
+        trainer.step()
+    assert validation_psnr(trainer.average, 16, 16) > before + 2.0
+
+
+def test_parser_scores_name_every_region_that_occurs():
+    ious = region_ious(_parser().network, 16, 16)
+    assert {"hair", "skin", "background", "mean"} <= set(ious)
+    assert all(0.0 <= value <= 1.0 for value in ious.values())
+
+
+def test_random_features_are_the_same_every_time_and_evenly_weighted():
+    first, again = random_features(16), random_features(16)
+    for key, value in first.state_dict().items():
+        assert torch.equal(value, again.state_dict()[key])
+    perceptual = Perceptual(first, even_heads(first, 16))
+    images = draw_batch(77, 0, 32, 16, mixed=False).images
+    with torch.no_grad():
+        apart = perceptual.distance(images, perceptual.features(images.roll(1, 0)))
+    assert 0.2 < float(apart.mean()) < 1.0
+
+
+def test_an_exported_bundle_loads_and_tells_its_origin(tmp_path):
+    networks = TrainedNetworks(
+        geometry=GEOMETRY,
+        generator=_generator().average,
+        generator_plan=PLAN,
+        generator_steps=0,
+        parser=_parser().network,
+        parser_plan=PARSER_PLAN,
+        parser_steps=0,
+    )
+    manifest = export_bundle(tmp_path / "tiny", networks, {"demo": {}}, held_out=16)
+    bundle = ModelBundle.load(tmp_path / "tiny")
+    assert bundle.name == "tiny"
+    assert "seed" in manifest.source
+    assert manifest.scores["held_out_portraits"] == 16
+    assert {"generator_psnr_db", "parser_iou_hair"} <= set(manifest.scores)
+
+
+def test_export_before_training_says_what_is_missing(tmp_path):
+    with pytest.raises(InputError, match="train the generator"):
+        training.export(tmp_path, tmp_path / "bundle")
+
+
+def test_the_command_refuses_a_run_folder_that_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(training.main, ["--run", str(tmp_path / "file")])
+    assert result.exit_code != 0
+    assert "cannot be used" in result.output
