@@ -83,6 +83,19 @@ class Home:
         self._lock.close()
         self._lock = None
 
+    def clear(self) -> None:
+        """Deletes everything in a home that nobody runs on; other directories are left alone.
+
+        Raises:
+            SettingsError: It is in use, or not a home.
+        """
+        if not self.path.exists():
+            return
+        if any(self.path.iterdir()) and not (self.path / "lock").is_file():
+            raise SettingsError(f"{self.path} is no home of ours: give another directory")
+        with self:
+            shutil.rmtree(self.path)
+
     def announce(self, running: Running) -> None:
         """Tells the other commands where the system is; readable by its owner only."""
         write_private(self.path / "up.json", json.dumps(asdict(running)))

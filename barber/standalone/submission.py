@@ -1,0 +1,83 @@
+"""A checked table into the queue: portraits by content, jobs, and what was refused."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from barber.catalogue import jobs, portraits
+from barber.catalogue.db import transaction
+from barber.catalogue.jobs import NewJob
+from barber.catalogue.store import Store
+from barber.table import RowError, Table, TableError, TableSettings, read_table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What came of a table."""
+
+    batch_id: int
+    accepted: int  # jobs queued
+    refused: tuple[RowError, ...]
+
+
+def submit_table(
+    engine: Engine,
+    store: Store,
+    path: Path,
+    settings: TableSettings,
+    *,
+    bundle_name: str,
+    accept_valid: bool = False,
+    again: bool = False,
+    submitted_by: str | None = None,
+) -> Submission:
+    """Queues a table's rows, all of them or (with `accept_valid`) those that are sound.
+
+    Args:
+        engine: The catalogue.
+        store: Where the portraits go.
+        path: The CSV file.
+        settings: The bundle's sizes and presets.
+        bundle_name: Where workers find the bundle.
+        accept_valid: Queue the sound rows and record the others as refused.
+        again: Queue a table even when it was queued before.
+        submitted_by: Who asks.
+
+    Raises:
+        TableError: Some rows cannot be used; nothing was queued.
+        InputError: The table as a whole cannot be used.
+        Conflict: The same table was queued before; the message names its batch.
+    """
+    table = read_table(path, settings)
+    if table.errors and not (accept_valid and table.rows):
+        raise TableError(_complaint(path, table, accept_valid), table.errors)
+    with transaction(engine) as session:
+        for source, data in table.files.values():
+            portraits.register(session, store, data, size=settings.size, name=source.name)
+        batch_id = jobs.submit(
+            session,
+            name=path.stem,
+            jobs=[
+                NewJob(name=row.name, spec=row.spec, priority=row.priority) for row in table.rows
+            ],
+            bundle_name=bundle_name,
+            refused=[error.to_json() for error in table.errors],
+            idempotency_key=secrets.token_hex(32) if again else table.digest,
+            submitted_by=submitted_by,
+        )
+    return Submission(batch_id=batch_id, accepted=len(table.rows), refused=table.errors)
+
+
+def _complaint(path: Path, table: Table, accept_valid: bool) -> str:
+    count = len(table.errors)
+    rows = "1 row" if count == 1 else f"{count} rows"
+    remedy = "correct them"
+    if table.rows and not accept_valid:
+        remedy += f", or queue the other {len(table.rows)} with --accept-valid"
+    return (
+        f"{path} has {rows} that cannot be used; nothing was queued: {remedy}\n{table.complaint()}"
+    )
