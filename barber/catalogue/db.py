@@ -1,0 +1,47 @@
+"""The way to Postgres: one engine per process, one scope per transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.orm import Session
+
+from barber.settings import Settings
+
+# A statement that waits so long for a lock, or a transaction that sleeps so long, is a fault.
+SERVER_OPTIONS = " ".join(
+    f"-c {name}={value}"
+    for name, value in {
+        "timezone": "UTC",
+        "statement_timeout": "60s",
+        "lock_timeout": "20s",
+        "idle_in_transaction_session_timeout": "120s",
+    }.items()
+)
+
+
+def open_engine(settings: Settings, *, application: str) -> Engine:
+    """An engine on the catalogue; `application` is what `pg_stat_activity` calls its connections.
+
+    Dead connections are noticed before use, so a restarted server costs nothing but the wait.
+    Every process opens its own: connections do not survive a fork.
+    """
+    return create_engine(
+        settings.database_url,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args={
+            "application_name": application,
+            "connect_timeout": 10,
+            "options": SERVER_OPTIONS,
+        },
+    )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Session]:
+    """A session that commits when the block ends and rolls back when it raises."""
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session

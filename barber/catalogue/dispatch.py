@@ -1,0 +1,326 @@
+"""The dispatcher's tick over the catalogue: end lost leases, resend, sweep, fill the window.
+
+Each function is one part of a tick and may run at any time, any number of times. What is to be
+published goes to the outbox; the backlog stays here, where priority, pause and fairness are one
+query. A tick never waits for a job that somebody else is changing: the next tick finds it.
+
+Source: queue design, sections 3.3 and 3.4.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select, text, update
+from sqlalchemy.orm import Session
+
+from barber.catalogue import events, flow, outbox
+from barber.catalogue.flow import offer_blend
+from barber.catalogue.status import (
+    ArtifactStatus,
+    EventKind,
+    JobStatus,
+    Outcome,
+    StageStatus,
+)
+from barber.catalogue.tables import Artifact, Attempt, Control, Job, Stage
+from barber.plan import StageKind
+from barber.settings import Settings
+
+__all__ = ["fill", "lead", "offer_blend", "reap", "resend", "sweep"]
+
+LEADER_LOCK = 7_201_956  # any number, the same for all dispatchers
+LOST = "WorkerLost"  # error class of a stage whose lease ran out
+RECENT_ATTEMPTS = 50  # from which the wait in the queue is estimated
+SAFE_WAITS = 3  # a message is lost when it waits so many times longer than expected
+
+logger = logging.getLogger(__name__)
+
+
+def lead(session: Session) -> bool:
+    """Whether this transaction's dispatcher is the one that may tick; held until it ends."""
+    return bool(session.scalar(select(func.pg_try_advisory_xact_lock(LEADER_LOCK))))
+
+
+def reap(session: Session, settings: Settings) -> int:
+    """Ends the leases that ran out: the stage waits for its repeat, or failed for good."""
+    query = select(Stage.id, Stage.job_id, Stage.token).where(_expired())
+    rows = session.execute(query.order_by(Stage.job_id, Stage.id)).all()
+    return sum(
+        _guarded(session, row.job_id, partial(_lose, session, row, settings)) for row in rows
+    )
+
+
+def _expired() -> ColumnElement[bool]:
+    return (Stage.status == StageStatus.RUNNING) & (Stage.lease_until < func.now())
+
+
+def _lose(session: Session, row: flow.AnyRow, settings: Settings) -> int:
+    job = flow.lock_job(session, row.job_id, skip_locked=True)
+    mine = (Stage.id == row.id, Stage.token == row.token, _expired())
+    stage = session.execute(
+        select(Stage.key, Stage.losses, Stage.max_losses, Stage.worker)
+        .where(*mine)
+        .with_for_update(skip_locked=True)  # locked: its worker finishes it at this moment
+    ).one_or_none()
+    if job is None or stage is None:
+        return 0
+    losses = stage.losses + 1
+    status = StageStatus.FAILED if losses >= stage.max_losses else StageStatus.PENDING
+    if job.cancel_requested:
+        status = StageStatus.CANCELLED
+    error = f"worker {stage.worker} stopped without a word; that was time {losses} for this stage"
+    due = flow.backoff(settings.backoff_s, losses) if status is StageStatus.PENDING else None
+    cause = {"error_class": LOST, "error": error}
+    flow.move(session, status, *mine, losses=losses, not_before=due, **cause)
+    flow.end_attempt(session, row.id, row.token, Outcome.LOST, **cause)
+    kind = EventKind.FAILED if status is StageStatus.FAILED else EventKind.LOST
+    events.record(session, kind, job_id=row.job_id, stage_id=row.id, data=cause)
+    flow.set_back(session, row.job_id, row.id, stage.key)
+    return 1
+
+
+def resend(session: Session, settings: Settings) -> int:
+    """Takes back stages whose message seems lost: nobody claimed them for far too long."""
+    lost = (
+        Stage.status == StageStatus.DISPATCHED,
+        Stage.ready_at < flow.in_seconds(-_grace_s(session, settings)),
+    )
+    rows = session.execute(select(Stage.id, Stage.job_id, Stage.key).where(*lost)).all()
+    return sum(
+        _guarded(session, row.job_id, partial(_take_back, session, row, lost)) for row in rows
+    )
+
+
+def _take_back(session: Session, row: flow.AnyRow, lost: Iterable[Any]) -> int:
+    if flow.lock_job(session, row.job_id, skip_locked=True) is None:
+        return 0
+    if not flow.move(session, StageStatus.PENDING, Stage.id == row.id, *lost):
+        return 0
+    events.record(session, EventKind.RESENT, job_id=row.job_id, stage_id=row.id)
+    flow.set_back(session, row.job_id, row.id, row.key)
+    return 1
+
+
+def _grace_s(session: Session, settings: Settings) -> float:
+    """How long a message may wait: longer than asked for when the queue is long and slow."""
+    recent = (
+        select(func.coalesce(Attempt.ended_at, func.now()) - Attempt.started_at)
+        .order_by(Attempt.id.desc())
+        .limit(RECENT_ATTEMPTS)
+        .subquery()
+    )
+    mean_s = session.scalar(select(func.extract("epoch", func.avg(recent.c[0])))) or 0
+    counts = dict(
+        session.execute(
+            select(Stage.status, func.count())
+            .where(Stage.status.in_(flow.OUT))
+            .group_by(Stage.status)
+        ).all()
+    )
+    busy = max(1, counts.get(StageStatus.RUNNING, 0))
+    expected_s = float(mean_s) * counts.get(StageStatus.DISPATCHED, 0) / busy
+    return max(settings.grace_s, SAFE_WAITS * expected_s)
+
+
+def sweep(session: Session, settings: Settings) -> int:
+    """Offers the blends that no chord has offered, and those that must be repeated."""
+    query = (
+        select(Stage.job_id, Job.generation)
+        .join(Job, Job.id == Stage.job_id)
+        .join(Artifact, Artifact.key == Stage.key)
+        .where(
+            Stage.kind == StageKind.BLEND,
+            Stage.status == StageStatus.PENDING,
+            Stage.ready_at < flow.in_seconds(-settings.sweep_s),
+            func.coalesce(Stage.not_before, func.now()) <= func.now(),
+            Job.status == JobStatus.RUNNING,
+            Artifact.status != ArtifactStatus.BUILDING,
+        )
+        .order_by(Stage.job_id)
+    )
+    return sum(
+        _guarded(
+            session,
+            row.job_id,
+            partial(_offer, session, row.job_id, row.generation),
+        )
+        for row in session.execute(query).all()
+    )
+
+
+def _offer(session: Session, job_id: int, generation: int) -> int:
+    return int(offer_blend(session, job_id, generation, skip_locked=True))
+
+
+# Per batch the first jobs that have something to hand out or to reuse; then, at equal priority, in
+# turn: a batch's turn comes later the more of its jobs are out.
+CANDIDATES = text("""
+WITH active AS (
+    SELECT job.batch_id, count(DISTINCT job.id) AS jobs
+      FROM stage JOIN job ON job.id = stage.job_id
+     WHERE stage.status IN ('dispatched', 'running')
+     GROUP BY job.batch_id
+), candidate AS (
+    SELECT picked.id, picked.priority, coalesce(active.jobs, 0) + row_number() OVER (
+               PARTITION BY batch.id ORDER BY picked.priority DESC, picked.id) AS turn
+      FROM batch
+      LEFT JOIN active ON active.batch_id = batch.id
+     CROSS JOIN LATERAL (
+        SELECT job.id, job.priority FROM job
+         WHERE job.batch_id = batch.id AND job.status IN ('queued', 'running')
+           AND NOT job.paused AND NOT job.cancel_requested
+           AND EXISTS (
+               SELECT FROM stage JOIN artifact ON artifact.key = stage.key
+                WHERE stage.job_id = job.id AND stage.status = 'pending' AND stage.kind <> 'blend'
+                  AND (stage.not_before IS NULL OR stage.not_before <= now())
+                  AND (artifact.status = 'ready' OR artifact.status = 'missing'
+                       AND NOT EXISTS (
+                           SELECT FROM artifact AS need
+                            WHERE need.key = ANY (stage.needs) AND need.status <> 'ready')
+                       AND (stage.kind = 'target' OR NOT EXISTS (
+                           SELECT FROM stage AS target
+                            WHERE target.job_id = job.id AND target.kind = 'target'
+                              AND target.status <> 'succeeded'))))
+         ORDER BY job.priority DESC, job.id
+         LIMIT :most
+      ) AS picked
+     WHERE NOT batch.paused
+)
+SELECT id FROM candidate ORDER BY priority DESC, turn, id LIMIT :most
+""")
+
+
+def fill(session: Session, settings: Settings) -> int:
+    """Hands out stages until the window is full; returns how many. A job goes out as a whole."""
+    paused = session.scalar(select(Control.name).where(Control.name == flow.PAUSE))
+    out = session.scalar(select(func.count()).where(Stage.status.in_(flow.OUT))) or 0
+    free = settings.window - out
+    if paused or free <= 0:
+        return 0
+    sent = 0
+    for job_id in session.scalars(CANDIDATES, {"most": 2 * settings.window}).all():
+        if sent >= free:
+            break
+        sent += _guarded(session, job_id, partial(_hand_out, session, job_id))
+    return sent
+
+
+def _guarded(session: Session, job_id: int, action: Callable[[], int]) -> int:
+    """Runs one job's part of a tick by itself: a bad job must not stop the others."""
+    try:
+        with session.begin_nested():
+            return action()
+    except Exception:
+        session.connection()  # a lost connection must stop the tick
+        logger.exception("a job's part of a tick failed", extra={"job_id": job_id})
+        return 0
+
+
+def _hand_out(session: Session, job_id: int) -> int:
+    """Reuses what is there, then hands out the job's targets, or the chord of what is missing."""
+    job = flow.lock_job(session, job_id, skip_locked=True)
+    if job is None or JobStatus(job.status).final or job.cancel_requested or job.held_back:
+        return 0
+    reused = flow.reuse(session, Stage.job_id == job_id, Stage.kind != StageKind.BLEND)
+    stages = _stages(session, job_id)
+    sent = _send_targets(session, stages)
+    if all(s.status == StageStatus.SUCCEEDED for s in stages if s.kind == StageKind.TARGET):
+        sent += _send_chord(session, job_id, branches(stages))
+    if reused or sent:
+        flow.start(session, job_id)
+        flow.settle(session, job_id)
+    if reused and not sent:
+        sent += offer_blend(session, job_id, job.generation)
+    return sent
+
+
+def _stages(session: Session, job_id: int) -> Sequence[flow.AnyRow]:
+    due = (func.coalesce(Stage.not_before, func.now()) <= func.now()).label("due")
+    query = (
+        select(
+            Stage.id,
+            Stage.job_id,
+            Stage.kind,
+            Stage.slot,
+            Stage.key,
+            Stage.portrait,
+            Stage.status,
+            due,
+            Artifact.status.label("artifact"),
+        )
+        .join(Artifact, Artifact.key == Stage.key)
+        .where(Stage.job_id == job_id)
+        .order_by(Stage.id)
+    )
+    return session.execute(query).all()
+
+
+def _free(stage: Any) -> bool:
+    """Whether a stage could be handed out as far as it alone is concerned."""
+    missing = stage.artifact == ArtifactStatus.MISSING
+    return bool(stage.status == StageStatus.PENDING and stage.due and missing)
+
+
+def branches(stages: Iterable[Any]) -> list[list[Any]]:
+    """The missing work of a job whose targets are done: per portrait reconstruct, then its aligns.
+
+    A branch whose reconstruction another job builds, or which waits for its repeat, is left out:
+    it costs no place in the window, and a later tick hands it out.
+
+    Args:
+        stages: Each with kind, slot, portrait, status, due and artifact (its artifact's status).
+    """
+    found: list[list[Any]] = []
+    stages = list(stages)
+    for first in (s for s in stages if s.kind == StageKind.RECONSTRUCT):
+        branch = [first] if _free(first) else []
+        if branch or first.status == StageStatus.SUCCEEDED:
+            branch += [
+                s
+                for s in stages
+                if s.kind == StageKind.ALIGN and s.portrait == first.portrait and _free(s)
+            ]
+        if branch:
+            found.append(branch)
+    return found
+
+
+def _send_targets(session: Session, stages: Iterable[flow.AnyRow]) -> int:
+    targets = [s for s in stages if s.kind == StageKind.TARGET and _free(s)]
+    messages = [flow.dispatch(session, stage, claimable=True) for stage in targets]
+    for message in filter(None, messages):
+        outbox.add(session, outbox.Topic.STAGE, message)
+    return len([message for message in messages if message])
+
+
+def _send_chord(session: Session, job_id: int, branches: list[list[flow.AnyRow]]) -> int:
+    messages = [_dispatch_branch(session, branch) for branch in branches]
+    messages = [branch for branch in messages if branch]
+    if not messages:
+        return 0
+    generation = session.scalar(
+        update(Job)
+        .where(Job.id == job_id)
+        .values(generation=Job.generation + 1)
+        .returning(Job.generation)
+        .execution_options(synchronize_session=False)
+    )
+    payload = {"job_id": job_id, "generation": generation, "branches": messages}
+    outbox.add(session, outbox.Topic.CHORD, payload)
+    return sum(map(len, messages))
+
+
+def _dispatch_branch(session: Session, branch: list[flow.AnyRow]) -> list[dict[str, Any]]:
+    """Hands a branch out up to where another job's artifact would have to be waited for."""
+    messages: list[dict[str, Any]] = []
+    for stage in branch:
+        message = flow.dispatch(session, stage, claimable=not messages)
+        if message is not None:
+            messages.append(message)
+        elif stage.kind == StageKind.RECONSTRUCT:
+            break  # another job builds it since we looked
+    return messages

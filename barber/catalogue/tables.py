@@ -1,0 +1,348 @@
+"""The catalogue's tables. Illegal combinations are refused by constraints, not by good manners.
+
+Status words are text with a CHECK; times are the database's own. Besides what stands here, the
+migrations install a trigger that refuses a change of status which `transition` does not list.
+
+Source: queue design, section 3.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, REAL, SMALLINT
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from barber.catalogue.status import (
+    ArtifactStatus,
+    JobStatus,
+    Outcome,
+    StageStatus,
+    WorkerStatus,
+)
+from barber.plan import StageKind
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+HEX_DIGEST = "^[0-9a-f]{64}$"
+
+
+def _one_of(column: str, words: Iterable[str]) -> str:
+    return f"{column} IN ({', '.join(repr(str(word)) for word in words)})"
+
+
+def _digest(column: str) -> str:
+    return f"{column} ~ '{HEX_DIGEST}'"
+
+
+FINAL_JOB = _one_of("status", [s for s in JobStatus if s.final])
+FINAL_STAGE = _one_of("status", [s for s in StageStatus if s.final])
+
+
+class Base(DeclarativeBase):
+    """What all tables share: names of constraints, and types of columns."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: DateTime(timezone=True),
+        str: Text,
+        float: REAL,
+        bytes: BYTEA,
+        dict[str, Any]: JSONB,
+        list[dict[str, Any]]: JSONB,
+        list[str]: ARRAY(Text),
+    }
+
+
+class Portrait(Base):
+    """A picture known by the digest of its pixels at one bundle's size."""
+
+    __tablename__ = "portrait"
+    __table_args__ = (
+        CheckConstraint(_digest("sha256"), name="sha256_hex"),
+        CheckConstraint(_digest("file_sha256"), name="file_hex"),
+        CheckConstraint("width > 0 AND height > 0 AND side_px > 0", name="sizes"),
+    )
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]  # of the first file that showed it
+    width: Mapped[int]  # of that file, in pixels
+    height: Mapped[int]
+    side_px: Mapped[int]  # after the resize
+    file_sha256: Mapped[str]  # of the PNG in the store
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Batch(Base):
+    """A set of jobs submitted together."""
+
+    __tablename__ = "batch"
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    name: Mapped[str]
+    submitted_by: Mapped[str | None]
+    paused: Mapped[bool] = mapped_column(server_default=text("false"))
+    idempotency_key: Mapped[str | None] = mapped_column(unique=True)
+    refused: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'::jsonb"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Job(Base):
+    """One run of the method for one spec."""
+
+    __tablename__ = "job"
+    __table_args__ = (
+        CheckConstraint(_one_of("status", JobStatus), name="status"),
+        CheckConstraint(f"({FINAL_JOB}) = (finished_at IS NOT NULL)", name="finished"),
+        CheckConstraint("status <> 'running' OR started_at IS NOT NULL", name="started"),
+        CheckConstraint("(status = 'succeeded') = (result_key IS NOT NULL)", name="result"),
+        CheckConstraint(
+            "(status = 'failed') = (error IS NOT NULL AND error_class IS NOT NULL)", name="cause"
+        ),
+        CheckConstraint("status <> 'cancelled' OR cancel_requested", name="cancel"),
+        CheckConstraint("priority BETWEEN -1000 AND 1000", name="priority"),
+        CheckConstraint("generation >= 0", name="generation"),
+        Index("ix_job_batch_id_status", "batch_id", "status"),
+        Index(
+            "ix_job_open",
+            "batch_id",
+            text("priority DESC"),
+            "id",
+            postgresql_where=text("status IN ('queued', 'running')"),
+        ),
+    )
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id"))
+    name: Mapped[str]
+    spec: Mapped[dict[str, Any]]
+    bundle_name: Mapped[str]  # where workers find the bundle whose digest the spec names
+    status: Mapped[str] = mapped_column(server_default=JobStatus.QUEUED)
+    priority: Mapped[int] = mapped_column(SMALLINT, server_default=text("0"))
+    paused: Mapped[bool] = mapped_column(server_default=text("false"))
+    cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
+    generation: Mapped[int] = mapped_column(server_default=text("0"))  # +1 per chord built
+    result_key: Mapped[str | None] = mapped_column(ForeignKey("artifact.key"))
+    error_class: Mapped[str | None]  # of the first stage that failed for good
+    error: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class Artifact(Base):
+    """A stage's output, known by the digest of all it depends on; shared by all jobs."""
+
+    __tablename__ = "artifact"
+    __table_args__ = (
+        CheckConstraint(_digest("key"), name="key_hex"),
+        CheckConstraint(_one_of("kind", StageKind), name="kind"),
+        CheckConstraint(_one_of("status", ArtifactStatus), name="status"),
+        CheckConstraint("(status = 'building') = (builder_stage IS NOT NULL)", name="builder"),
+        CheckConstraint("(status = 'ready') = (ready_at IS NOT NULL)", name="ready"),
+        CheckConstraint("(status = 'ready') = (recipe IS NOT NULL)", name="recipe"),
+    )
+    key: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default=ArtifactStatus.MISSING)
+    builder_stage: Mapped[int | None] = mapped_column(
+        ForeignKey("stage.id", use_alter=True), unique=True
+    )
+    recipe: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    ready_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+
+
+class ArtifactFile(Base):
+    """One file of a ready artifact; the bytes lie in the store under their digest."""
+
+    __tablename__ = "artifact_file"
+    __table_args__ = (
+        CheckConstraint(_digest("sha256"), name="sha256_hex"),
+        CheckConstraint("size_bytes >= 0", name="size"),
+    )
+    artifact_key: Mapped[str] = mapped_column(ForeignKey("artifact.key"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    sha256: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    media_type: Mapped[str]
+
+
+class Stage(Base):
+    """One stage of one job. Heartbeats touch no indexed column, so they stay in their page."""
+
+    __tablename__ = "stage"
+    __table_args__ = (
+        UniqueConstraint("job_id", "kind", "slot"),
+        CheckConstraint(_one_of("kind", StageKind), name="kind"),
+        CheckConstraint(_one_of("status", StageStatus), name="status"),
+        CheckConstraint(f"({FINAL_STAGE}) = (finished_at IS NOT NULL)", name="finished"),
+        CheckConstraint("(status = 'running') = (lease_until IS NOT NULL)", name="lease"),
+        CheckConstraint("status <> 'running' OR (worker IS NOT NULL AND token > 0)", name="holder"),
+        CheckConstraint(
+            "(status = 'dispatched') <= (dispatched_at IS NOT NULL AND generation > 0)",
+            name="dispatched",
+        ),
+        CheckConstraint(
+            "status <> 'failed' OR (error IS NOT NULL AND error_class IS NOT NULL)", name="cause"
+        ),
+        CheckConstraint(
+            "(kind IN ('reconstruct', 'align')) = (portrait IS NOT NULL)", name="portrait"
+        ),
+        CheckConstraint("slot >= 0 AND (kind <> 'blend' OR slot = 0)", name="slot"),
+        CheckConstraint("progress BETWEEN 0 AND 1", name="progress"),
+        CheckConstraint("generation >= 0 AND token >= 0", name="counters"),
+        CheckConstraint(
+            "errors BETWEEN 0 AND max_errors AND losses BETWEEN 0 AND max_losses", name="budgets"
+        ),
+        Index("ix_stage_key", "key"),
+        Index(
+            "ix_stage_out",
+            "job_id",
+            postgresql_where=text("status IN ('dispatched', 'running')"),
+        ),
+        Index(
+            "ix_stage_blend_due",
+            "job_id",
+            postgresql_where=text("kind = 'blend' AND status = 'pending' AND ready_at IS NOT NULL"),
+        ),
+        {"postgresql_with": {"fillfactor": 80}},
+    )
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"))
+    kind: Mapped[str]
+    slot: Mapped[int] = mapped_column(SMALLINT)
+    key: Mapped[str] = mapped_column(ForeignKey("artifact.key"))
+    needs: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'::text[]"))
+    portrait: Mapped[str | None] = mapped_column(ForeignKey("portrait.sha256"))
+    status: Mapped[str] = mapped_column(server_default=StageStatus.PENDING)
+    generation: Mapped[int] = mapped_column(server_default=text("0"))  # which dispatch may claim
+    token: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))  # +1 per claim
+    errors: Mapped[int] = mapped_column(SMALLINT, server_default=text("0"))
+    losses: Mapped[int] = mapped_column(SMALLINT, server_default=text("0"))
+    max_errors: Mapped[int] = mapped_column(SMALLINT, server_default=text("3"))
+    max_losses: Mapped[int] = mapped_column(SMALLINT, server_default=text("5"))
+    not_before: Mapped[datetime | None]  # backoff
+    dispatched_at: Mapped[datetime | None]
+    ready_at: Mapped[datetime | None]  # when the last of its needs became ready
+    lease_until: Mapped[datetime | None]
+    worker: Mapped[str | None]
+    progress: Mapped[float | None]
+    note: Mapped[str | None]
+    losses_now: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    error_class: Mapped[str | None]
+    error: Mapped[str | None]
+    finished_at: Mapped[datetime | None]
+
+
+class Attempt(Base):
+    """One claim of a stage, kept for ever."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (
+        UniqueConstraint("stage_id", "token"),
+        CheckConstraint(_one_of("outcome", Outcome), name="outcome"),
+        CheckConstraint("(outcome IS NULL) = (ended_at IS NULL)", name="ended"),
+    )
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    stage_id: Mapped[int] = mapped_column(ForeignKey("stage.id"))
+    token: Mapped[int] = mapped_column(BigInteger)
+    worker: Mapped[str]
+    device: Mapped[str]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    ended_at: Mapped[datetime | None]
+    outcome: Mapped[str | None]
+    error_class: Mapped[str | None]
+    error: Mapped[str | None]
+
+
+class StagePreview(Base):
+    """The latest picture of a running stage."""
+
+    __tablename__ = "stage_preview"
+    stage_id: Mapped[int] = mapped_column(
+        ForeignKey("stage.id"), primary_key=True, autoincrement=False
+    )
+    token: Mapped[int] = mapped_column(BigInteger)
+    step: Mapped[int]
+    png: Mapped[bytes]
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Outbox(Base):
+    """A message that was decided but not yet published."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (CheckConstraint("topic IN ('chord', 'stage')", name="topic"),)
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    topic: Mapped[str]
+    payload: Mapped[dict[str, Any]]
+    tries: Mapped[int] = mapped_column(server_default=text("0"))
+    not_before: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Worker(Base):
+    """A worker process, as it last described itself."""
+
+    __tablename__ = "worker"
+    __table_args__ = (CheckConstraint(_one_of("status", WorkerStatus), name="status"),)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    device: Mapped[str]
+    queues: Mapped[list[str]]
+    pid: Mapped[int]
+    versions: Mapped[dict[str, Any]]
+    status: Mapped[str]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Event(Base):
+    """Something that happened, in the order of ids. No foreign keys: events outlive their rows."""
+
+    __tablename__ = "event"
+    __table_args__ = (
+        Index("ix_event_job_id_id", "job_id", "id", postgresql_where=text("job_id IS NOT NULL")),
+    )
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    batch_id: Mapped[int | None] = mapped_column(BigInteger)
+    job_id: Mapped[int | None] = mapped_column(BigInteger)
+    stage_id: Mapped[int | None] = mapped_column(BigInteger)
+    kind: Mapped[str]
+    data: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+
+
+class Control(Base):
+    """A switch for the whole system, by name."""
+
+    __tablename__ = "control"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[dict[str, Any]]
+
+
+class Transition(Base):
+    """A legal change of status; the trigger on job, stage and artifact reads it."""
+
+    __tablename__ = "transition"
+    entity: Mapped[str] = mapped_column(primary_key=True)
+    before: Mapped[str] = mapped_column(primary_key=True)
+    after: Mapped[str] = mapped_column(primary_key=True)

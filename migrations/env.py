@@ -1,0 +1,46 @@
+"""Runs migrations: on the connection that `barber.catalogue.migrate` hands in, or, for the
+`alembic` command, on a fresh one to BARBER_DATABASE_URL."""
+
+from __future__ import annotations
+
+import os
+
+from alembic import context
+from sqlalchemy import Connection, create_engine, text
+
+from barber.catalogue.tables import Base
+from barber.settings import Settings
+
+MIGRATION_LOCK = 7_201_955  # any number, the same for all who migrate
+
+
+def migrate(connection: Connection) -> None:
+    """One transaction for all migrations, so that a failing one leaves nothing behind."""
+    context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)
+    with connection.begin():
+        # Never queue behind a long transaction while others queue behind us.
+        connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+        connection.execute(text("SET LOCAL statement_timeout = '120s'"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        context.run_migrations()
+
+
+def main() -> None:
+    if context.is_offline_mode():
+        context.configure(dialect_name="postgresql", literal_binds=True)
+        with context.begin_transaction():
+            context.run_migrations()
+        return
+    given = context.config.attributes.get("connection")
+    if given is not None:
+        migrate(given)
+        return
+    engine = create_engine(Settings.from_env(os.environ).database_url)
+    try:
+        with engine.connect() as connection:
+            migrate(connection)
+    finally:
+        engine.dispose()
+
+
+main()
