@@ -132,6 +132,11 @@ def preset_params(name: str, bundle_presets: Mapping[str, Mapping[str, Any]]) ->
     raise InputError(f"unknown preset {name!r}: use one of {known}")
 
 
+def default_preset(bundle_presets: Mapping[str, Mapping[str, Any]]) -> str:
+    """The preset of a job that names none: the first that the bundle brings, else the method's."""
+    return next(iter(bundle_presets), next(iter(PRESETS)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegionEdit:
     """One region of the plan: its labels, whose shape and whose colour (method 16.1)."""

@@ -15,12 +15,20 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from barber.errors import InputError
 from barber.labels import GROUPS, Region, parse_regions
+from barber.manifest import Manifest
 from barber.pixels import Pixels, portrait_key, read_portrait
-from barber.spec import JobSpec, PortraitKey, RegionEdit, StageParams, preset_params
+from barber.spec import (
+    JobSpec,
+    PortraitKey,
+    RegionEdit,
+    StageParams,
+    default_preset,
+    preset_params,
+)
 
 COLOUR = "colour"
 FIXED_COLUMNS = ("name", "identity", "priority", "seed", "preset")
@@ -111,6 +119,16 @@ class TableSettings:
     size: int  # side of the bundle's portraits in pixels
     presets: Mapping[str, Mapping[str, Any]]  # the bundle's own
     default_preset: str
+
+    @classmethod
+    def for_bundle(cls, manifest: Manifest, *, preset: str | None = None) -> Self:
+        """The settings that a bundle gives; `preset` is the default of rows that name none."""
+        return cls(
+            bundle_digest=manifest.digest,
+            size=manifest.geometry.image_size,
+            presets=manifest.presets,
+            default_preset=preset or default_preset(manifest.presets),
+        )
 
 
 def read_table(path: Path, settings: TableSettings) -> Table:

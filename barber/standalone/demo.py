@@ -26,7 +26,7 @@ from barber.standalone.home import Home
 from barber.standalone.sheet import SheetRow, draw_sheet
 from barber.standalone.submission import Submission, submit_table
 from barber.standalone.supervisor import Supervisor, UpOptions
-from barber.standalone.watch import all_jobs, follow
+from barber.standalone.watch import follow
 from barber.table import TableSettings
 
 
@@ -144,10 +144,8 @@ class _Demo:
 
     def _views(self, engine: Engine, batch_id: int) -> list[JobView]:
         with transaction(engine) as session:
-            rows = all_jobs(
-                lambda before: jobs.jobs(session, batch_id=batch_id, limit=200, before=before)
-            )
-            return [jobs.job(session, row.id) for row in rows]
+            rows = jobs.jobs(session, batch_id=batch_id, limit=len(cast.JOBS))
+            return [jobs.job(session, row.id) for row in reversed(rows)]
 
     def _outcome(self, view: JobView) -> Outcome:
         job = next(job for job in cast.JOBS if job.name == view.row.name)

@@ -10,8 +10,9 @@ from sqlalchemy import Engine
 
 from barber.catalogue import jobs, portraits
 from barber.catalogue.db import transaction
-from barber.catalogue.jobs import NewJob
+from barber.catalogue.jobs import AlreadySubmitted, NewJob
 from barber.catalogue.store import Store
+from barber.errors import Conflict
 from barber.table import RowError, Table, TableError, TableSettings, read_table
 
 
@@ -58,17 +59,24 @@ def submit_table(
     with transaction(engine) as session:
         for source, data in table.files.values():
             portraits.register(session, store, data, size=settings.size, name=source.name)
-        batch_id = jobs.submit(
-            session,
-            name=path.stem,
-            jobs=[
-                NewJob(name=row.name, spec=row.spec, priority=row.priority) for row in table.rows
-            ],
-            bundle_name=bundle_name,
-            refused=[error.to_json() for error in table.errors],
-            idempotency_key=secrets.token_hex(32) if again else table.digest,
-            submitted_by=submitted_by,
-        )
+        try:
+            batch_id = jobs.submit(
+                session,
+                name=path.stem,
+                jobs=[
+                    NewJob(name=row.name, spec=row.spec, priority=row.priority)
+                    for row in table.rows
+                ],
+                bundle_name=bundle_name,
+                refused=[error.to_json() for error in table.errors],
+                idempotency_key=secrets.token_hex(32) if again else table.digest,
+                submitted_by=submitted_by,
+            )
+        except AlreadySubmitted as error:
+            raise Conflict(
+                f"{path} was queued before, as batch {error.batch_id}: see it with "
+                f"`barber watch {error.batch_id}`, or queue it anew with --again"
+            ) from error
     return Submission(batch_id=batch_id, accepted=len(table.rows), refused=table.errors)
 
 

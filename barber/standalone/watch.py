@@ -19,7 +19,7 @@ from barber.catalogue.jobs import BatchRow, JobRow
 from barber.catalogue.status import JobStatus
 
 EVERY_S = 0.4
-SHOWN_JOBS = 16  # rows of jobs in the terminal; of a larger batch those that run
+SHOWN_JOBS = 24  # of a larger batch only those that run are shown
 COLOURS = {
     JobStatus.QUEUED: "dim",
     JobStatus.RUNNING: "cyan",
@@ -69,22 +69,11 @@ def follow(
 def _look(engine: Engine, batch_id: int) -> tuple[BatchRow, list[JobRow], list[RunningStage]]:
     with transaction(engine) as session:
         batch = jobs.batch(session, batch_id)
-        rows = all_jobs(
-            lambda before: jobs.jobs(session, batch_id=batch_id, limit=200, before=before)
-        )
+        wanted = None if batch.total <= SHOWN_JOBS else JobStatus.RUNNING
+        rows = jobs.jobs(session, batch_id=batch_id, status=wanted, limit=SHOWN_JOBS)[::-1]
         ours = {row.id for row in rows}
         running = [stage for stage in activity.running(session) if stage.job_id in ours]
     return batch, rows, running
-
-
-def all_jobs(page_before: Callable[[int | None], list[JobRow]]) -> list[JobRow]:
-    """Every job that a paged query finds, in the order of submission."""
-    found: list[JobRow] = []
-    before: int | None = None
-    while page := page_before(before):
-        found += page
-        before = page[-1].id
-    return sorted(found, key=lambda row: row.id)
 
 
 def _bars(
@@ -101,11 +90,8 @@ def _bars(
 
 
 def _job_bars(rows: Sequence[JobRow]) -> Table:
-    shown = list(rows)
-    if len(shown) > SHOWN_JOBS:
-        shown = [row for row in rows if row.status is JobStatus.RUNNING][:SHOWN_JOBS]
     table = Table.grid(padding=(0, 1))
-    for row in shown:
+    for row in rows:
         style = COLOURS[row.status]
         bar = ProgressBar(total=1.0, completed=row.progress, width=28)
         table.add_row(f"  {row.name}", bar, Text(row.status, style=style), row.error or "")

@@ -1,0 +1,61 @@
+"""The `barber` command: one verb per thing a person does.
+
+Every failure is one sentence on standard error and an exit code: 1 for what was refused or went
+wrong, 2 for a command that was not understood, 130 for Ctrl-C. Torch is loaded by `compose` alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+import click
+
+from barber.cli.failures import explain
+from barber.cli.queue_verbs import cancel, jobs, retry, show, submit, watch
+from barber.cli.studio_verbs import bundle, compose, faces
+from barber.cli.system_verbs import demo, up
+
+
+class InOrder(click.Group):
+    """Lists its verbs in the order of a person's day, not of the alphabet."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="barbershop", prog_name="barber")
+def barber() -> None:
+    """Hairstyle and face compositing, one portrait or ten thousand."""
+
+
+for verb in (up, demo, submit, jobs, show, watch, retry, cancel, compose, faces, bundle):
+    barber.add_command(verb)
+
+
+def main() -> None:
+    """Runs the command of this process and ends the process with its code."""
+    sys.exit(run(sys.argv[1:], os.environ))
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Runs one command; returns its exit code.
+
+    Args:
+        arguments: Without the program's name.
+        environ: Where settings are read from.
+    """
+    as_json = "--json" in arguments
+    try:
+        code = barber.main(
+            args=list(arguments), prog_name="barber", standalone_mode=False, obj=environ
+        )
+    except BaseException as error:
+        failure = explain(error)
+        if failure is None:
+            raise
+        failure.show(as_json=as_json)
+        return failure.exit_code
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,236 @@
+"""`submit`, `jobs`, `show`, `watch`, `retry`, `cancel`: the verbs of a running system."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from barber.catalogue import jobs as record
+from barber.catalogue.db import transaction
+from barber.catalogue.jobs import BatchRow, JobRow, JobView, StageView
+from barber.catalogue.status import JobStatus
+from barber.cli.catalogue import Connection, catalogue_options, connect
+from barber.manifest import find_bundle, read_manifest
+from barber.standalone.submission import Submission, submit_table
+from barber.standalone.watch import COLOURS, follow
+from barber.table import TableSettings
+
+OPERATOR = "barber command"
+
+
+@click.command()
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option("--preset", help="Steps and weights of rows that name none.")
+@click.option("--watch", "watching", is_flag=True, help="Stay and show the progress.")
+@click.option("--accept-valid", is_flag=True, help="Queue the sound rows, record the others.")
+@click.option("--again", is_flag=True, help="Queue the table although it was queued before.")
+@catalogue_options
+@click.pass_obj
+def submit(
+    environ: Mapping[str, str],
+    table: Path,
+    preset: str | None,
+    watching: bool,
+    accept_valid: bool,
+    again: bool,
+    home: Path | None,
+    as_json: bool,
+) -> int:
+    """Queue the rows of a CSV table: name, identity, hair, colour, face, .., priority, seed."""
+    with connect(environ, home) as connection:
+        bundle = find_bundle(connection.settings.bundle)
+        done = submit_table(
+            connection.engine,
+            connection.store,
+            table,
+            TableSettings.for_bundle(read_manifest(bundle), preset=preset),
+            bundle_name=connection.settings.bundle,
+            accept_valid=accept_valid,
+            again=again,
+            submitted_by=_user(),
+        )
+        _tell_submission(done, connection, as_json=as_json and not watching)
+        return _watch(connection, done.batch_id, as_json=as_json) if watching else 0
+
+
+@click.command()
+@click.option("--batch", type=int, help="Only of this batch.")
+@click.option("--status", type=click.Choice([s.value for s in JobStatus]), help="Only with it.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@catalogue_options
+@click.pass_obj
+def jobs(
+    environ: Mapping[str, str],
+    batch: int | None,
+    status: str | None,
+    limit: int,
+    home: Path | None,
+    as_json: bool,
+) -> None:
+    """List jobs, newest first."""
+    wanted = JobStatus(status) if status else None
+    with connect(environ, home) as connection, transaction(connection.engine) as session:
+        rows = record.jobs(session, batch_id=batch, status=wanted, limit=limit)
+    if as_json:
+        click.echo(json.dumps([plain(row) for row in rows]))
+        return
+    _print(_job_table(rows) if rows else Text("no jobs"))
+
+
+@click.command()
+@click.argument("job", type=int)
+@catalogue_options
+@click.pass_obj
+def show(environ: Mapping[str, str], job: int, home: Path | None, as_json: bool) -> None:
+    """Show one job: its stages, attempts, result or error."""
+    with connect(environ, home) as connection, transaction(connection.engine) as session:
+        view = record.job(session, job)
+        result = connection.store.path(view.row.result_file) if view.row.result_file else None
+    if as_json:
+        facts = plain(view.row) | {"result": str(result) if result else None}
+        click.echo(json.dumps(facts | {"stages": [plain(stage) for stage in view.stages]}))
+        return
+    _show_job(view, result)
+
+
+@click.command()
+@click.argument("batch", type=int)
+@catalogue_options
+@click.pass_obj
+def watch(environ: Mapping[str, str], batch: int, home: Path | None, as_json: bool) -> int:
+    """Show a batch until it is over; the code is 0 when all of its jobs succeeded."""
+    with connect(environ, home) as connection:
+        return _watch(connection, batch, as_json=as_json)
+
+
+@click.command()
+@click.argument("job", type=int)
+@click.option("--stage", type=int, help="Only this stage.")
+@catalogue_options
+@click.pass_obj
+def retry(
+    environ: Mapping[str, str], job: int, stage: int | None, home: Path | None, as_json: bool
+) -> None:
+    """Run the failed stages of a job again, and what depends on them."""
+    with connect(environ, home) as connection, transaction(connection.engine) as session:
+        count = record.retry(session, job, by=OPERATOR, stage_id=stage)
+    _answer(as_json, f"job {job}: {count} stages set back", job_id=job, stages_set_back=count)
+
+
+@click.command()
+@click.argument("job", type=int)
+@click.option("--why", default="asked for on the command line", help="Kept with the job.")
+@catalogue_options
+@click.pass_obj
+def cancel(
+    environ: Mapping[str, str], job: int, why: str, home: Path | None, as_json: bool
+) -> None:
+    """Stop a job; what runs stops at its next step."""
+    with connect(environ, home) as connection, transaction(connection.engine) as session:
+        status = record.cancel(session, job, by=OPERATOR, why=why)
+    sentence = f"job {job} is cancelled" if status is JobStatus.CANCELLED else f"job {job} stops"
+    _answer(as_json, sentence, job_id=job, status=str(status))
+
+
+def plain(value: Any) -> Any:
+    """A row of the catalogue as JSON data; times in ISO form."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    return str(value) if isinstance(value, StrEnum) else value
+
+
+def _watch(connection: Connection, batch_id: int, *, as_json: bool) -> int:
+    """Follows a batch to its end; 0 when every job succeeded, else 1."""
+    console = Console(stderr=as_json)
+    footer = f"console {connection.console}batches/{batch_id}" if connection.console else ""
+    batch = follow(connection.engine, batch_id, console=console, footer=footer)
+    if as_json:
+        click.echo(json.dumps(plain(batch)))
+    else:
+        click.echo(_outcome(batch))
+    return 0 if batch.counts[JobStatus.SUCCEEDED] == batch.total else 1
+
+
+def _outcome(batch: BatchRow) -> str:
+    counts = [f"{count} {status}" for status, count in batch.counts.items() if count]
+    return f"batch {batch.id}: {', '.join(counts)}"
+
+
+def _tell_submission(done: Submission, connection: Connection, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(plain(done)))
+        return
+    for error in done.refused:
+        click.echo(f"refused {error}", err=True)
+    where = f", {connection.console}batches/{done.batch_id}" if connection.console else ""
+    click.echo(f"batch {done.batch_id}: {done.accepted} jobs queued{where}", err=True)
+
+
+def _job_table(rows: list[JobRow]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("job", "batch", "name", "status", "done", "error"):
+        table.add_column(heading)
+    for row in rows:
+        status = Text(row.status, style=COLOURS[row.status])
+        done = f"{row.progress:4.0%}"
+        table.add_row(str(row.id), str(row.batch_id), row.name, status, done, row.error or "")
+    return table
+
+
+def _show_job(view: JobView, result: Path | None) -> None:
+    row = view.row
+    status = Text.assemble(f"job {row.id} {row.name}: ", (row.status, COLOURS[row.status]))
+    _print(status)
+    if row.error:
+        click.echo(f"error   {row.error}")
+    if result:
+        click.echo(f"result  {result}")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("stage", "kind", "status", "seconds", "tries", "worker", "error"):
+        table.add_column(heading)
+    for stage in view.stages:
+        table.add_row(*_stage_cells(stage))
+    _print(table)
+
+
+def _stage_cells(stage: StageView) -> tuple[str, ...]:
+    seconds = f"{stage.seconds:.1f}" if stage.seconds is not None else ""
+    status = "reused" if stage.reused else str(stage.status)
+    kind = f"{stage.kind} {stage.slot}"
+    tries = str(len(stage.attempts))
+    return (str(stage.id), kind, status, seconds, tries, stage.worker or "", stage.error or "")
+
+
+def _answer(as_json: bool, sentence: str, **facts: Any) -> None:
+    click.echo(json.dumps(facts) if as_json else sentence)
+
+
+def _print(what: Table | Text) -> None:
+    """Through rich on a terminal; plain and never cut off elsewhere."""
+    console = Console() if sys.stdout.isatty() else Console(width=400, no_color=True)
+    console.print(what)
+
+
+def _user() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a process without an account
+        return None
