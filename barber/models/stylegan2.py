@@ -8,6 +8,7 @@ with an empty RGB skip: the contributions of the layers up to F's are missing (m
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Self
 
 import torch
@@ -196,14 +197,15 @@ class ToRGB(nn.Module):
     def __init__(self, channels: int, style_dim: int, *, upsample: bool) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
-        # Only its kernel buffer is kept, for the checkpoint's sake: ops.upsample_skip is that kernel.
         self.upsample = Blur() if upsample else None
         self.conv = ModulatedConv(channels, 3, 1, style_dim)
 
     def forward(self, x: Tensor, row: Tensor, skip: Tensor | None) -> Tensor:
         """[N, C, r, r], row [N, D] and skip [N, 3, r/2, r/2] or None to [N, 3, r, r]."""
         rgb: Tensor = self.conv(x, self.conv.style(row)) + self.bias
-        return rgb if skip is None else rgb + ops.upsample_skip(skip)
+        if skip is None or self.upsample is None:
+            return rgb
+        return rgb + ops.upsample_skip(skip, self.upsample.kernel)
 
 
 class NoisePlanes(nn.Module):
@@ -239,7 +241,7 @@ class Generator(nn.Module):
         self.to_rgb1 = ToRGB(channels[0], dim, upsample=False)
         self.convs = nn.ModuleList()
         self.to_rgbs = nn.ModuleList()
-        for below, here in zip(channels, channels[1:], strict=False):
+        for below, here in pairwise(channels):
             self.convs.append(StyledConv(below, here, dim, upsample=True))
             self.convs.append(StyledConv(here, here, dim))
             self.to_rgbs.append(ToRGB(here, dim, upsample=True))
@@ -257,7 +259,7 @@ class Generator(nn.Module):
         for layer in range(1, self.geometry.last_layer + 1):
             x = self._convolve(layer, x, w_plus, noise)
             skip = self._to_rgb(layer, x, w_plus, skip)
-        return skip.contiguous()
+        return skip
 
     def structure(self, w_plus: Tensor, noise: Noise) -> Tensor:
         """The activation after the second convolution of F's layer: F [N, C, f, f].
@@ -270,7 +272,7 @@ class Generator(nn.Module):
         x = self._first_activation(w_plus, noise)
         for layer in range(1, self.geometry.f_layer + 1):
             x = self._convolve(layer, x, w_plus, noise)
-        return x.contiguous()
+        return x
 
     def render(self, f: Tensor, w_plus: Tensor, noise: Noise) -> Tensor:
         """Continues from F: a signed, unclamped picture [N, 3, R, R].
@@ -287,7 +289,7 @@ class Generator(nn.Module):
             x = self._convolve(layer, x, w_plus, noise)
             skip = self._to_rgb(layer, x, w_plus, skip)
         assert skip is not None  # Geometry keeps F below the image size
-        return skip.contiguous()
+        return skip
 
     def forward(self, w_plus: Tensor, noise: Noise) -> Tensor:
         """The whole pass, as `synthesize`."""

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -61,7 +60,9 @@ class VGGFeatures(nn.Module):
         Tap k is [N, channels[k], H / 2**k, W / 2**k], after its ReLU, so never negative.
         """
         found = []
-        x = x.contiguous(memory_format=torch.channels_last)
+        # Plain layout, though channels-last is a little faster: it runs the reference's kernels,
+        # and a ReLU or a pooling tie that falls the other way shows in the gradient.
+        x = x.contiguous()
         for k, block in enumerate(self._blocks[:taps]):
             if k > 0:
                 x = functional.max_pool2d(x, 2)

@@ -1,0 +1,1 @@
+"""The losses of the method. Every one returns a value per sample, [N]."""

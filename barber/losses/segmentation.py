@@ -1,0 +1,35 @@
+"""Cross entropies of label logits against a label map.
+
+Source: method 9.4. Where the official code divides by zero (no pixel counts), the loss is zero.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from barber.labels import Region
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean over all pixels: logits [N, 16, H, W], labels int64 [N, H, W], result [N]."""
+    return _per_pixel(logits, labels).mean(dim=(1, 2))
+
+
+def cross_entropy_without_background(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean over the pixels that are not labelled background: [N]."""
+    return _mean_over(_per_pixel(logits, labels), labels != Region.BACKGROUND)
+
+
+def cross_entropy_background_only(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean over the pixels labelled background: [N]."""
+    return _mean_over(_per_pixel(logits, labels), labels == Region.BACKGROUND)
+
+
+def _per_pixel(logits: Tensor, labels: Tensor) -> Tensor:
+    return functional.cross_entropy(logits, labels, reduction="none")
+
+
+def _mean_over(losses: Tensor, counts: Tensor) -> Tensor:
+    weights = counts.to(losses.dtype)
+    return (losses * weights).sum(dim=(1, 2)) / weights.sum(dim=(1, 2)).clamp_min(1)

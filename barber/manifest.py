@@ -1,0 +1,133 @@
+"""What a bundle says about itself, readable without loading a network.
+
+A bundle is a folder: four weight files and `manifest.json`, which names every file's digest, the
+sizes, the presets and where the weights come from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from barber.errors import CheckpointError
+from barber.geometry import Geometry
+
+MANIFEST_NAME = "manifest.json"
+FORMAT = 1
+SHIPPED = Path(__file__).parent / "bundles"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRecord:
+    """One weight file of a bundle."""
+
+    sha256: str  # of the whole file, 64 hex digits
+    bytes: int  # its length
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Reads a file and describes it."""
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(sha256=digest, bytes=path.stat().st_size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A bundle's description."""
+
+    name: str  # as people choose it, for example "rendered-128"
+    geometry: Geometry
+    segmenter: dict[str, Any]  # the parser's widths, as SegmenterWidths.to_json
+    vgg: dict[str, Any]  # the features' widths, as VGGWidths.to_json
+    presets: dict[str, dict[str, Any]]  # stage params that suit this bundle, by preset name
+    licence: str  # what the weights may be used for
+    source: str  # where the weights come from
+    scores: dict[str, float]  # measured qualities, by name
+    files: dict[str, FileRecord]  # by file name
+
+    @property
+    def digest(self) -> str:
+        """The bundle's identity: 64 hex digits over its files' digests, sizes and widths.
+
+        Presets, licence and scores are left out: they change no number that a stage computes.
+        """
+        facts = {
+            "files": {name: record.sha256 for name, record in self.files.items()},
+            "geometry": self.geometry.to_json(),
+            "segmenter": self.segmenter,
+            "vgg": self.vgg,
+        }
+        canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, as it is written to the file."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "geometry": self.geometry.to_json(),
+            "segmenter": self.segmenter,
+            "vgg": self.vgg,
+            "presets": self.presets,
+            "licence": self.licence,
+            "source": self.source,
+            "scores": self.scores,
+            "files": {
+                name: {"sha256": record.sha256, "bytes": record.bytes}
+                for name, record in sorted(self.files.items())
+            },
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Raises CheckpointError when a field is missing, surplus or of another format."""
+        found = data.get("format") if isinstance(data, dict) else None
+        if found != FORMAT:
+            raise CheckpointError(
+                f"manifest format {found!r} is not {FORMAT}: make the bundle anew"
+            )
+        fields = {key: value for key, value in data.items() if key != "format"}
+        try:
+            fields["geometry"] = Geometry.from_json(fields["geometry"])
+            fields["files"] = {name: FileRecord(**entry) for name, entry in fields["files"].items()}
+            return cls(**fields)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"the manifest cannot be read: {error}") from error
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Reads the manifest of a bundle folder; its weight files are not touched.
+
+    Raises:
+        CheckpointError: There is no bundle, or its manifest cannot be read.
+    """
+    file = path / MANIFEST_NAME
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} is no bundle: {file.name} cannot be read ({error})"
+        ) from error
+    except ValueError as error:
+        raise CheckpointError(f"{file} is not JSON: copy the bundle again ({error})") from error
+    return Manifest.from_json(data)
+
+
+def find_bundle(name_or_path: str | Path, *, shipped: Path = SHIPPED) -> Path:
+    """The folder of a shipped bundle by name, or of any bundle by path.
+
+    Raises:
+        CheckpointError: Neither leads to a manifest; the message lists the shipped names.
+    """
+    for candidate in (shipped / name_or_path, Path(name_or_path)):
+        if (candidate / MANIFEST_NAME).is_file():
+            return candidate
+    known = ", ".join(sorted(p.parent.name for p in shipped.glob(f"*/{MANIFEST_NAME}"))) or "none"
+    raise CheckpointError(
+        f"no bundle at {str(name_or_path)!r}: give a folder with a {MANIFEST_NAME}, "
+        f"or a shipped bundle's name ({known})"
+    )
