@@ -1,0 +1,51 @@
+"""What goes on now, over all batches: for the console's overview. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from barber.catalogue.status import JobStatus, StageStatus
+from barber.catalogue.tables import Job, Stage
+from barber.plan import StageKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningStage:
+    """A stage that a worker holds."""
+
+    stage_id: int
+    job_id: int
+    job_name: str
+    kind: StageKind
+    worker: str
+    progress: float  # 0..1
+
+
+def running(session: Session) -> list[RunningStage]:
+    """Every running stage, oldest first."""
+    query = (
+        select(Stage.id, Stage.job_id, Job.name, Stage.kind, Stage.worker, Stage.progress)
+        .join(Job, Job.id == Stage.job_id)
+        .where(Stage.status == StageStatus.RUNNING)
+        .order_by(Stage.id)
+    )
+    return [
+        RunningStage(
+            stage_id=stage_id,
+            job_id=job_id,
+            job_name=name,
+            kind=StageKind(kind),
+            worker=worker or "",
+            progress=progress or 0.0,
+        )
+        for stage_id, job_id, name, kind, worker, progress in session.execute(query)
+    ]
+
+
+def totals(session: Session) -> dict[JobStatus, int]:
+    """Jobs by status over all batches; every status is present."""
+    counted = session.execute(select(Job.status, func.count()).group_by(Job.status))
+    return dict.fromkeys(JobStatus, 0) | {JobStatus(word): count for word, count in counted}

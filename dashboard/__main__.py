@@ -1,0 +1,99 @@
+"""`python -m dashboard --host 127.0.0.1 --port 8008`: the console behind gunicorn's threads."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from flask import Flask
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+
+from barber.errors import BarberError, SettingsError
+from barber.settings import Settings
+from dashboard import create_app
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
+    """Gunicorn, configured here and by nothing else."""
+
+    def __init__(self, settings: Settings, listener: socket.socket, *, threads: int) -> None:
+        self.settings = settings
+        self.host = listener.getsockname()[0]
+        self.descriptor = listener.detach()  # gunicorn duplicates it, then closes it
+        self.threads = threads
+        super().__init__()
+
+    def load_config(self) -> None:
+        options: dict[str, Any] = {
+            "bind": f"fd://{self.descriptor}",
+            "worker_class": "gthread",
+            "workers": 1,
+            "threads": self.threads,
+            "timeout": 60,
+            "graceful_timeout": 3,
+            "loglevel": "warning",
+            "control_socket_disable": True,
+            "proc_name": "barber-console",
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Called in the worker process, so that no database connection crosses a fork."""
+        hosts = (*LOOPBACK, "[::1]") if self.host in LOOPBACK else None
+        return create_app(self.settings, hosts=hosts)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        SettingsError: The address is in use or not one of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            f"the console cannot listen on {host}:{port} ({error.strerror}): "
+            "name a free port with --port, or 0 for any"
+        ) from error
+    listener.listen(256)
+    listener.set_inheritable(True)
+    return listener
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8008, show_default=True, help="Port to listen on; 0 for any.")
+@click.option("--threads", default=16, show_default=True, help="Requests answered at once.")
+def main(host: str, port: int, threads: int) -> None:
+    """Serves the operator's console; settings come from BARBER_* variables."""
+    try:
+        settings = Settings.from_env(os.environ)
+        listener = listen(host, port)
+    except BarberError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    name = f"[{host}]" if ":" in host else host
+    click.echo(f"console: http://{name}:{listener.getsockname()[1]}/")
+    sys.stdout.flush()
+    Server(settings, listener, threads=threads).run()
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command with the given arguments, or those of the process."""
+    main(args=arguments, prog_name="python -m dashboard")
+
+
+if __name__ == "__main__":
+    run()

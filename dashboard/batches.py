@@ -1,0 +1,82 @@
+"""Batches: the overview of all, and one with its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from barber.catalogue import activity, jobs, workers
+from barber.catalogue.activity import RunningStage
+from barber.catalogue.status import JobStatus
+from barber.catalogue.workers import WorkerRow
+from dashboard import live, record
+from dashboard.health import DISPATCHER, alive
+from dashboard.paging import page_of, place
+
+blueprint = Blueprint("batches", __name__)
+
+OVERVIEW_POLL_S = 3
+BATCH_POLL_S = 3
+# Left to right in a progress bar: what is over first, what waits last.
+BAR_ORDER = (
+    JobStatus.SUCCEEDED,
+    JobStatus.FAILED,
+    JobStatus.CANCELLED,
+    JobStatus.RUNNING,
+    JobStatus.QUEUED,
+)
+
+
+@blueprint.get("/")
+def overview() -> ResponseReturnValue:
+    """All batches, newest first, and the workers."""
+    with record.transaction() as session:
+        found = page_of(
+            lambda limit: jobs.batches(session, limit=limit, before=place(request.args)),
+            key=lambda row: row.id,
+        )
+        totals = activity.totals(session)
+        listed = workers.listed(session)
+        doing = {stage.worker: stage for stage in activity.running(session)}
+    return live.render(
+        "overview.html",
+        "_overview.html",
+        poll_s=OVERVIEW_POLL_S,
+        page=found,
+        totals=totals,
+        workers=_present(listed, doing),
+        dispatcher=next((w for w in listed if DISPATCHER in w.queues), None),
+        doing=doing,
+        order=BAR_ORDER,
+        alive=alive,
+    )
+
+
+@blueprint.get("/batches/<id:batch_id>")
+def show(batch_id: int) -> ResponseReturnValue:
+    """One batch: how far it is, what was refused, its jobs."""
+    with record.transaction() as session:
+        batch = jobs.batch(session, batch_id)
+        found = page_of(
+            lambda limit: jobs.jobs(
+                session, batch_id=batch_id, limit=limit, before=place(request.args)
+            ),
+            key=lambda row: row.id,
+        )
+    return live.render(
+        "batch.html",
+        "_batch.html",
+        poll_s=None if batch.finished else BATCH_POLL_S,
+        batch=batch,
+        page=found,
+        order=BAR_ORDER,
+        now=datetime.now(UTC),
+    )
+
+
+def _present(rows: Sequence[WorkerRow], doing: Mapping[str, RunningStage]) -> list[WorkerRow]:
+    """Workers that are there, or that still hold a stage; those long gone are left out."""
+    return [w for w in rows if DISPATCHER not in w.queues and (alive(w) or w.name in doing)]

@@ -1,0 +1,55 @@
+"""Is the system alive: the database, the dispatcher, the workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, jsonify
+from flask.typing import ResponseReturnValue
+from sqlalchemy.exc import DBAPIError
+
+from barber.catalogue import outbox, workers
+from barber.catalogue.status import WorkerStatus
+from barber.catalogue.workers import WorkerRow
+from dashboard import record
+
+blueprint = Blueprint("health", __name__)
+
+DISPATCHER = "dispatcher"  # the queue name under which the dispatcher reports itself
+ALIVE_S = 30.0  # silent for longer: gone
+
+
+def alive(worker: WorkerRow) -> bool:
+    """Whether the worker gave a sign of life lately."""
+    return worker.status != WorkerStatus.STOPPED and worker.silent_s <= ALIVE_S
+
+
+@blueprint.get("/health")
+def health() -> ResponseReturnValue:
+    """503 when the catalogue cannot be reached; "degraded" when nobody would do the work."""
+    try:
+        with record.transaction() as session:
+            rows = workers.listed(session)
+            backlog = outbox.backlog(session)
+    except DBAPIError:
+        return jsonify(status="down", database="unreachable"), 503
+    dispatchers = [w for w in rows if DISPATCHER in w.queues]
+    present = [w for w in rows if DISPATCHER not in w.queues and alive(w)]
+    whole = bool(present) and any(alive(w) for w in dispatchers)
+    facts: dict[str, Any] = {
+        "status": "ok" if whole else "degraded",
+        "database": "ok",
+        "dispatcher_silent_s": min((round(w.silent_s, 1) for w in dispatchers), default=None),
+        "workers": [
+            {
+                "name": w.name,
+                "device": w.device,
+                "queues": list(w.queues),
+                "status": w.status,
+                "silent_s": round(w.silent_s, 1),
+            }
+            for w in present
+        ],
+        "outbox": {"messages": backlog.count, "oldest_s": backlog.oldest_s},
+    }
+    return jsonify(facts)

@@ -1,0 +1,169 @@
+"""Jobs: the list, one with its stages, and the two changes a person may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from barber.catalogue import jobs
+from barber.catalogue.jobs import JobView, StageView
+from barber.catalogue.status import JobStatus, StageStatus
+from barber.errors import InputError
+from barber.plan import PlannedStage, StageKind, plan
+from barber.spec import JobSpec
+from dashboard import live, record
+from dashboard.graph import lay_out
+from dashboard.inputs import inputs, region_words, stage_words
+from dashboard.paging import page_of, place, whole_number
+
+blueprint = Blueprint("jobs", __name__)
+
+POLL_S = 2
+LIST_POLL_S = 4
+SMALL_PX = 128  # pictures up to this side are shown with their pixels, not smoothed
+OPERATOR = "console"  # who asked, in the events; there are no accounts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageCard:
+    """What the page shows of a stage beside the stage itself."""
+
+    stage: StageView
+    words: str  # what it works on
+    picture: str | None  # sha256 of its artifact's picture
+    seconds: float | None  # so far, when it runs
+
+
+@blueprint.get("/jobs")
+def index() -> ResponseReturnValue:
+    """All jobs, newest first, of one status or batch when asked."""
+    status, batch_id = status_asked(request.args), whole_number(request.args, "batch")
+    before = place(request.args)
+    with record.transaction() as session:
+        batch = jobs.batch(session, batch_id) if batch_id is not None else None
+        found = page_of(
+            lambda limit: jobs.jobs(
+                session, batch_id=batch_id, status=status, limit=limit, before=before
+            ),
+            key=lambda row: row.id,
+        )
+    return live.render(
+        "jobs.html",
+        "_jobs.html",
+        poll_s=LIST_POLL_S,
+        page=found,
+        status=status,
+        batch=batch,
+        before=before,
+        statuses=tuple(JobStatus),
+        now=datetime.now(UTC),
+    )
+
+
+@blueprint.get("/jobs/<id:job_id>")
+def show(job_id: int) -> ResponseReturnValue:
+    """One job: inputs, stages, result or error, history."""
+    with record.transaction() as session:
+        view = jobs.job(session, job_id)
+    return live.render(
+        "job.html",
+        "_job.html",
+        poll_s=None if view.row.status.final else POLL_S,
+        **facts_of(view, datetime.now(UTC)),
+    )
+
+
+@blueprint.post("/jobs/<id:job_id>/retry")
+def retry(job_id: int) -> ResponseReturnValue:
+    """Sets the failed stages back, or the one named by `stage`; finished stages stay."""
+    with record.transaction() as session:
+        stage_id = whole_number(request.form, "stage")
+        jobs.retry(session, job_id, by=OPERATOR, stage_id=stage_id)
+    return redirect(url_for("jobs.show", job_id=job_id), 303)
+
+
+@blueprint.post("/jobs/<id:job_id>/cancel")
+def cancel(job_id: int) -> ResponseReturnValue:
+    """Stops the job: what waits at once, what runs at its next step."""
+    with record.transaction() as session:
+        jobs.cancel(session, job_id, by=OPERATOR, why="asked for on the job's page")
+    return redirect(url_for("jobs.show", job_id=job_id), 303)
+
+
+def status_asked(arguments: Mapping[str, str]) -> JobStatus | None:
+    """The `status` of an address; InputError when there is no such status."""
+    text = arguments.get("status", "")
+    if not text:
+        return None
+    try:
+        return JobStatus(text)
+    except ValueError:
+        known = ", ".join(JobStatus)
+        raise InputError(f"status {text[:40]!r} is unknown: use one of {known}") from None
+
+
+def facts_of(view: JobView, now: datetime) -> dict[str, Any]:
+    """Everything that the job's page shows."""
+    planned = {(stage.kind, stage.slot): stage for stage in plan(view.spec)}
+    cards = {
+        stage.id: StageCard(
+            stage=stage,
+            words=_words(view.spec, planned.get((StageKind(stage.kind), stage.slot))),
+            picture=_picture(stage),
+            seconds=_seconds(stage, now),
+        )
+        for stage in view.stages
+    }
+    failed = [stage for stage in view.stages if stage.status is StageStatus.FAILED]
+    stopped = any(stage.status is StageStatus.CANCELLED for stage in view.stages)
+    side = next((row.side_px for row in view.portraits.values()), 0)
+    return {
+        "job": view.row,
+        "view": view,
+        "inputs": inputs(view.spec),
+        "region_words": region_words,
+        "graph": lay_out(view.stages),
+        "cards": cards,
+        "masks": [c for c in cards.values() if c.stage.kind == StageKind.TARGET and c.picture],
+        "failed": failed,
+        "latest": _latest(view),
+        "small": side <= SMALL_PX,
+        "can_retry": view.row.status.final and (bool(failed) or stopped),
+        "can_cancel": not view.row.status.final and not view.row.cancel_requested,
+        "seconds": _job_seconds(view, now),
+    }
+
+
+def _words(spec: JobSpec, stage: PlannedStage | None) -> str:
+    # a job planned by another version of the method may have stages that today's plan has not
+    return stage_words(spec, stage) if stage is not None else ""
+
+
+def _picture(stage: StageView) -> str | None:
+    return next((f.sha256 for f in stage.files.values() if f.media_type == "image/png"), None)
+
+
+def _seconds(stage: StageView, now: datetime) -> float | None:
+    if stage.status is StageStatus.RUNNING and stage.attempts:
+        return (now - stage.attempts[-1].started_at).total_seconds()
+    return stage.seconds
+
+
+def _job_seconds(view: JobView, now: datetime) -> float | None:
+    if view.row.started_at is None:
+        return None
+    return ((view.row.finished_at or now) - view.row.started_at).total_seconds()
+
+
+def _latest(view: JobView) -> StageView | None:
+    """The running stage whose preview says most about the result: the one nearest the end."""
+    order = [StageKind.TARGET, StageKind.RECONSTRUCT, StageKind.ALIGN, StageKind.BLEND]
+    shown = [
+        s for s in view.stages if s.status is StageStatus.RUNNING and s.preview_step is not None
+    ]
+    return max(shown, key=lambda s: order.index(StageKind(s.kind)), default=None)

@@ -1,0 +1,108 @@
+"""Errors as pages for people and in one JSON shape for programs.
+
+The shape: `{"error": {"code": "not_found", "message": "..."}}` with the HTTP status beside it.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+
+from flask import Flask, jsonify, render_template, request
+from flask.typing import ResponseReturnValue
+from sqlalchemy.exc import DBAPIError, OperationalError
+from werkzeug.exceptions import HTTPException, SecurityError
+
+from barber.errors import BarberError, Conflict, InputError, NotFound
+
+log = logging.getLogger(__name__)
+
+CODES = {
+    400: ("bad_request", "That cannot be asked"),
+    403: ("refused", "Refused"),
+    404: ("not_found", "Nothing here"),
+    405: ("method_not_allowed", "Not this way"),
+    409: ("conflict", "Not possible now"),
+    413: ("too_large", "Too large"),
+    500: ("internal", "Something broke"),
+    503: ("unavailable", "The catalogue is away"),
+}
+
+SENTENCES = {
+    404: "there is no such page; the list of jobs may help",
+    405: "this address does not take that method",
+    413: "the request is larger than the console accepts",
+}
+
+
+def register(app: Flask) -> None:
+    """Gives every error an answer in the console's own words."""
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(SecurityError, _foreign_host)
+    app.register_error_handler(BarberError, _ours)
+    app.register_error_handler(OperationalError, _away)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def answer(status: int, message: str) -> ResponseReturnValue:
+    """The page, or for programs the JSON, that tells `message`."""
+    code, title = CODES[status]
+    if _wants_json():
+        return jsonify(error={"code": code, "message": message}), status
+    page = render_template(
+        "problem.html",
+        status=status,
+        title=title,
+        message=message,
+        # a change that was refused leads back to where it was asked for
+        job_id=(request.view_args or {}).get("job_id") if request.method == "POST" else None,
+    )
+    return page, status
+
+
+def _wants_json() -> bool:
+    if request.path.startswith(("/api/", "/health")):
+        return True
+    accepted = request.accept_mimetypes
+    return accepted["application/json"] > accepted["text/html"]
+
+
+def _http(error: HTTPException) -> ResponseReturnValue:
+    status = error.code or 500
+    if status in (301, 302, 303, 304, 307, 308):
+        return error.get_response()
+    if status not in CODES:
+        status = 400 if status < 500 else 500
+    own_words = error.description if error.description != type(error).description else None
+    return answer(status, own_words or SENTENCES.get(status, CODES[status][1].lower()))
+
+
+def _foreign_host(_: SecurityError) -> ResponseReturnValue:
+    """Plain words: a page would need links, and there is no trusted name to build them from."""
+    plain = {"Content-Type": "text/plain; charset=utf-8"}
+    return "This console is not known under that name: use 127.0.0.1 or localhost.\n", 400, plain
+
+
+def _ours(error: BarberError) -> ResponseReturnValue:
+    if isinstance(error, NotFound):
+        return answer(404, str(error))
+    if isinstance(error, Conflict):
+        return answer(409, str(error))
+    if isinstance(error, InputError):
+        return answer(400, str(error))
+    return _unexpected(error)
+
+
+def _away(error: OperationalError) -> ResponseReturnValue:
+    log.error("catalogue unreachable", extra={"path": request.path, "reason": str(error.orig)})
+    return answer(
+        503, "the catalogue's database cannot be reached; nothing is lost, try again soon"
+    )
+
+
+def _unexpected(error: Exception) -> ResponseReturnValue:
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return answer(503, "the catalogue's database went away; nothing is lost, try again soon")
+    mark = secrets.token_hex(4)
+    log.error("request failed (%s)", mark, exc_info=error, extra={"path": request.path})
+    return answer(500, f"the console could not answer this; its log tells why under {mark}")

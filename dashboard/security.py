@@ -1,0 +1,108 @@
+"""What keeps other web pages away from the console: headers, a session secret, CSRF tokens.
+
+A change needs a same-origin request that carries the token of its session. A script without a
+session may instead send JSON to the API: a browser never lets a foreign page do that unasked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, abort, request, session
+
+from barber.settings import Settings
+
+SECRET_FILE = "console.secret"  # noqa: S105  # a file name, not a secret
+TOKEN_FIELD = "csrf_token"  # noqa: S105  # a form field's name
+TOKEN_HEADER = "X-CSRF-Token"  # noqa: S105  # a header's name
+
+HEADERS = {
+    "Content-Security-Policy": "; ".join(
+        (
+            "default-src 'none'",
+            "img-src 'self'",
+            "style-src 'self'",
+            "script-src 'self'",
+            "connect-src 'self'",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        )
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def guard(app: Flask, settings: Settings, *, hosts: Sequence[str] | None) -> None:
+    """Gives the application its secret, its cookie rules and its checks."""
+    secret = session_secret(settings.home)
+    app.config.update(
+        SECRET_KEY=secret,
+        # Cookies of one host are shared by all its ports: two consoles need two names.
+        SESSION_COOKIE_NAME=f"barber_{hashlib.sha256(secret).hexdigest()[:8]}",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Strict",
+        MAX_CONTENT_LENGTH=1 << 20,
+        TRUSTED_HOSTS=list(hosts) if hosts is not None else None,
+    )
+    app.before_request(_check_origin)
+    app.after_request(_add_headers)
+    app.jinja_env.globals["csrf_token"] = csrf_token
+
+
+def session_secret(home: Path) -> bytes:
+    """The secret that signs session cookies: 32 bytes in a 0600 file, made once."""
+    home.mkdir(parents=True, exist_ok=True)
+    path = home / SECRET_FILE
+    fresh = home / f".{SECRET_FILE}.{os.getpid()}.{secrets.token_hex(4)}"
+    if not path.exists():
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(32))
+        try:
+            # link, not rename: of two consoles that start together the first one's secret stays
+            os.link(fresh, path)
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+    return path.read_bytes()
+
+
+def csrf_token() -> str:
+    """The token of this session; made at its first use."""
+    if "csrf" not in session:
+        session["csrf"] = secrets.token_urlsafe(24)
+    token: str = session["csrf"]
+    return token
+
+
+def _check_origin() -> None:
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        return
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.host:
+        abort(403, f"a change asked for by another site ({origin}) is refused")
+    if request.path.startswith("/api/") and request.mimetype == "application/json":
+        return
+    given = request.form.get(TOKEN_FIELD) or request.headers.get(TOKEN_HEADER, "")
+    if not hmac.compare_digest(given.encode(), session.get("csrf", "").encode()) or not given:
+        abort(403, "the form has expired: go back, reload the page and try again")
+
+
+def _add_headers(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    if "Cache-Control" not in response.headers:
+        response.headers["Cache-Control"] = "no-store"
+    return response
