@@ -10,13 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from barber.geometry import Geometry
+from barber.labels import REGION_COUNT, Region
 from barber.losses.latent import PCAStatistics, measure_statistics
 from barber.losses.perceptual import Perceptual
 from barber.manifest import FileRecord, Manifest
 from barber.models.bundle import ModelBundle
 from barber.models.segmenter import Segmenter, SegmenterWidths
-from barber.models.stylegan2 import Generator
+from barber.models.stylegan2 import Generator, Noise
 from barber.models.vgg import VGGFeatures, VGGWidths
+from barber.resample import to_parser_input
 
 GEOMETRY = Geometry(
     image_size=64,
@@ -40,22 +42,21 @@ SEGMENTER_WIDTHS = SegmenterWidths(
 )
 VGG_WIDTHS = VGGWidths(((8, 1), (12, 1), (16, 1), (16, 1)))
 NOISE_STRENGTH = 0.05
-# Random logits differ too little between positions; contrast makes label maps with many regions.
-LOGIT_CONTRAST = 8.0
+# These labels get more contrast, so that they cover most of every label map, as on real portraits.
+LARGE_REGIONS = (Region.BACKGROUND, Region.SKIN, Region.HAIR)
+LARGE_CONTRAST = 3.0
 
 
 @cache
 def tiny_bundle(seed: int = 0) -> ModelBundle:
-    """A bundle of random weights; equal for equal seeds. Do not change it in place: it is shared."""
+    """A bundle of random weights; equal for equal seeds. It is shared: change nothing in it."""
     source = torch.Generator().manual_seed(seed)
     generator, vgg = Generator(GEOMETRY), VGGFeatures(VGG_WIDTHS)
     segmenter = Segmenter(SEGMENTER_WIDTHS)
     _fill_generator(generator, source)
     _fill_convolutions(vgg, source)
     _fill_convolutions(segmenter, source)
-    with torch.no_grad():
-        head = segmenter.conv_out.conv_out.weight
-        head.sub_(head.mean(dim=1, keepdim=True)).mul_(LOGIT_CONTRAST)
+    _spread_labels(segmenter, generator, source)
     pca, w_avg = _statistics(generator, seed)
     return ModelBundle.assemble(
         tiny_manifest(seed),
@@ -68,7 +69,7 @@ def tiny_bundle(seed: int = 0) -> ModelBundle:
 
 
 def tiny_manifest(seed: int = 0) -> Manifest:
-    """The tiny bundle's manifest; its digest depends on the seed as a real one does on its files."""
+    """The tiny bundle's manifest; its digest follows the seed as a real one follows its files."""
     record = FileRecord(sha256=hashlib.sha256(f"tiny {seed}".encode()).hexdigest(), bytes=0)
     return Manifest(
         name="tiny",
@@ -108,6 +109,24 @@ def _fill_convolutions(network: nn.Module, source: torch.Generator) -> None:
         if parameter.ndim == 4:
             spread = math.sqrt(2 / parameter[0].numel())
             parameter.copy_(spread * torch.randn(parameter.shape, generator=source))
+
+
+@torch.no_grad()
+def _spread_labels(segmenter: Segmenter, generator: Generator, source: torch.Generator) -> None:
+    """Replaces the head, so that logits vary around zero; a random one gives one label only."""
+    z = torch.randn(8, GEOMETRY.style_dim, generator=source)
+    w_plus = generator.map(z)[:, None].repeat(1, GEOMETRY.rows, 1)
+    pictures = generator.synthesize(w_plus, Noise.zero())
+    segmenter.eval()
+    fine, context, _ = segmenter.cp(to_parser_input(pictures, GEOMETRY))
+    features = segmenter.conv_out.conv(segmenter.ffm(fine, context)).movedim(1, -1).flatten(0, 2)
+
+    mean, spread = features.mean(dim=0), features.std(dim=0).clamp_min(1e-3)
+    head = torch.randn(REGION_COUNT, features.shape[1], generator=source) / spread
+    head -= torch.outer(head @ mean, mean) / mean.square().sum()
+    head /= (features @ head.t()).std(dim=0)[:, None]
+    head[list(LARGE_REGIONS)] *= LARGE_CONTRAST
+    segmenter.conv_out.conv_out.weight.copy_(head[:, :, None, None])
 
 
 def _statistics(generator: Generator, seed: int) -> tuple[PCAStatistics, Tensor]:
