@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from barber.labels import Region
+from barber.models.stylegan2 import Noise
+from barber.spec import FillMode, MaskMode, TargetParams
+from barber.stages.descent import StepReport
+from barber.stages.pictures import photograph_labels
+from barber.stages.target import compose_labels, fill_losses, semantic_fill, target
+from tests.support.compositions import portraits, tiny_bundle
+
+HAIR = (Region.HAIR,)
+LIPS = (Region.UPPER_LIP,)
+FACE = tuple(region for region in Region if region not in (Region.BACKGROUND, Region.HAIR))
+QUICK = TargetParams(steps=2, rate=0.1)
+SIDE = 16
+
+
+def filled(label: Region) -> Tensor:
+    return torch.full((1, SIDE, SIDE), int(label))
+
+
+def head(hair_rows: int) -> Tensor:
+    """Background, with hair above a face."""
+    labels = filled(Region.BACKGROUND)
+    labels[:, 2 : 2 + hair_rows, 4:12] = Region.HAIR
+    labels[:, 2 + hair_rows : 14, 4:12] = Region.SKIN
+    return labels
+
+
+def test_hole_that_removed_hair_leaves_is_what_the_generator_shows() -> None:
+    first = compose_labels(head(6), [head(2)], [HAIR])
+    found = semantic_fill(first, lambda phase, wanted: filled(Region.CLOTH))
+    assert bool((found[first.holes[:, 0]] == Region.CLOTH).any())
+    untouched = ~first.holes & ~first.hidden
+    assert torch.equal(found[untouched[:, 0]], first.labels[untouched[:, 0]])
+
+
+def test_second_pass_asks_for_background_under_what_was_hidden_and_keeps_its_rest() -> None:
+    first = compose_labels(head(6), [head(2)], [HAIR])
+    wanted: list[Tensor] = []
+    answers = iter([filled(Region.CLOTH), filled(Region.BACKGROUND)])
+
+    def fill(phase: str, labels: Tensor) -> Tensor:
+        wanted.append(labels)
+        return next(answers)
+
+    found = semantic_fill(first, fill)
+    assert bool(first.hidden.any())
+    assert bool((wanted[1][first.hidden[:, 0]] == Region.BACKGROUND).all())
+    # Where the second pass says background, the first one's answer stands.
+    assert bool((found[first.hidden[:, 0]] == Region.CLOTH).all())
+
+
+def test_nothing_hidden_needs_no_second_pass() -> None:
+    phases: list[str] = []
+
+    def fill(phase: str, wanted: Tensor) -> Tensor:
+        phases.append(phase)
+        return wanted
+
+    first = compose_labels(head(4), [head(4)], [HAIR])
+    assert torch.equal(semantic_fill(first, fill), head(4)) and phases == ["fill"]
+
+
+def test_one_region_is_the_hair_formula_of_section_11() -> None:
+    identity, reference = head(3), head(5)
+    first = compose_labels(identity, [reference], [HAIR])
+    h1, h2 = identity == 10, reference == 10
+    a0 = torch.where(h1, 0, identity)
+    hidden = (reference != 0) & (reference != 10) & (reference != 15) & (a0 == 0)
+    assert torch.equal(first.hidden[:, 0], hidden)
+    assert torch.equal(first.holes[:, 0], h1 & ~h2)
+    assert torch.equal(first.background == 0, (identity == 0) & ~h2)
+    elsewhere = ~hidden
+    assert torch.equal(first.labels[elsewhere], torch.where(h2, 10, a0)[elsewhere])
+
+
+def test_realistic_mode_leaves_removed_hair_to_the_generator() -> None:
+    logits = torch.randn(1, 16, SIDE, SIDE)
+    first = compose_labels(head(6), [head(2)], [HAIR])
+    realistic, fidelity = (
+        fill_losses(logits, first.labels, first.background, mode) for mode in MaskMode
+    )
+    assert set(realistic) == {"without_background", "background_only"}
+    assert set(fidelity) == {"cross_entropy"}
+    changed = logits.clone()
+    # Logits where hair went away and nothing came: 0 in the target, not forced to background.
+    free = (first.labels == 0) & (first.background == 1)
+    assert bool(free.any())
+    changed.permute(0, 2, 3, 1)[free] += torch.randn(int(free.sum()), 16)
+    again, forced = (
+        fill_losses(changed, first.labels, first.background, mode) for mode in MaskMode
+    )
+    assert again == realistic and forced != fidelity
+
+
+def test_heuristic_fill_gives_facial_holes_the_label_around_them() -> None:
+    identity, source = head(3), head(3)
+    identity[:, 9:12, 6:10] = Region.UPPER_LIP
+    source[:, 10:11, 7:9] = Region.UPPER_LIP
+    first = compose_labels(identity, [source], [LIPS])
+    assert int(first.facial_holes.sum()) == 10
+    hair = compose_labels(head(6), [head(2)], [HAIR])
+    assert bool(hair.holes.any()) and not bool(hair.facial_holes.any())
+
+
+def test_mask_remembers_what_was_removed_and_what_each_source_shows() -> None:
+    bundle, (identity, one, two) = tiny_bundle(), portraits(3)
+    found = target(bundle, identity, [one, two], [FACE, HAIR], QUICK, noise=Noise.zero())
+    own, first, second = (photograph_labels(bundle, p) for p in (identity, one, two))
+    side = bundle.geometry.label_size
+    assert found.label_map.shape == (1, side, side) and found.label_map.dtype == torch.int64
+    assert torch.equal(found.removed[0, 0], own[0] != Region.BACKGROUND)
+    assert torch.equal(found.shown[0, 0], (first[0] != 0) & (first[0] != Region.HAIR))
+    assert torch.equal(found.shown[0, 1], second[0] == Region.HAIR)
+    assert bool((found.label_map[:, found.shown[0, 1]] == Region.HAIR).all())
+
+
+@pytest.mark.parametrize(
+    "other", [{"mask_mode": MaskMode.FIDELITY}, {"fill": FillMode.HEURISTIC}, {"steps": 3}]
+)
+def test_params_change_the_losses_or_the_mask(other: dict[str, object]) -> None:
+    bundle, (identity, one) = tiny_bundle(), portraits(2)
+    runs = [
+        target(bundle, identity, [one], [HAIR], params, noise=Noise.zero())
+        for params in (QUICK, replace(QUICK, **other))
+    ]
+    assert runs[0].losses != runs[1].losses
+
+
+def test_rate_moves_the_code() -> None:
+    bundle, (identity, one) = tiny_bundle(), portraits(2)
+    runs = [
+        target(bundle, identity, [one], [HAIR], replace(QUICK, rate=rate), noise=Noise.zero())
+        for rate in (0.1, 0.2)
+    ]
+    assert runs[0].losses != runs[1].losses
+
+
+def test_heuristic_fill_takes_no_step() -> None:
+    bundle, (identity, one) = tiny_bundle(), portraits(2)
+    reports: list[StepReport] = []
+    params = replace(QUICK, fill=FillMode.HEURISTIC)
+    found = target(
+        bundle, identity, [one], [FACE], params, noise=Noise.zero(), on_step=reports.append
+    )
+    assert reports == [] and found.losses == {}
+
+
+def test_progress_ends_at_one() -> None:
+    bundle, (identity, one) = tiny_bundle(), portraits(2)
+    reports: list[StepReport] = []
+    target(bundle, identity, [one], [HAIR], QUICK, noise=Noise.zero(), on_step=reports.append)
+    assert reports[-1].done == 1.0 and reports[0].phase == "fill"
+
+
+def test_equal_seeds_give_equal_masks() -> None:
+    bundle, (identity, one) = tiny_bundle(), portraits(2)
+    runs = [
+        target(bundle, identity, [one], [HAIR], QUICK, noise=Noise.fresh(seed)).to_bytes()
+        for seed in (5, 5, 6)
+    ]
+    assert runs[0] == runs[1] != runs[2]
