@@ -24,7 +24,7 @@ GAIN = math.sqrt(2.0)
 def fir_kernel(gain: float = 1.0) -> Tensor:
     """The 4x4 low-pass kernel [4, 4]: outer product of (1, 3, 3, 1), summing to `gain`."""
     taps = torch.tensor(FIR_TAPS)
-    return torch.outer(taps, taps) * (gain / float(taps.sum()) ** 2)
+    return torch.outer(taps, taps) * (gain / sum(FIR_TAPS) ** 2)
 
 
 def activate(x: Tensor) -> Tensor:
