@@ -40,6 +40,7 @@ def overview() -> ResponseReturnValue:
         )
         totals = activity.totals(session)
         listed = workers.listed(session)
+        paused = jobs.paused_all(session)
         doing = {stage.worker: stage for stage in activity.running(session)}
     return live.render(
         "overview.html",
@@ -50,6 +51,7 @@ def overview() -> ResponseReturnValue:
         workers=_present(listed, doing),
         dispatcher=next((w for w in listed if DISPATCHER in w.queues), None),
         doing=doing,
+        paused=paused,
         order=BAR_ORDER,
         alive=alive,
     )

@@ -37,6 +37,7 @@ class StageCard:
     words: str  # what it works on
     picture: str | None  # sha256 of its artifact's picture
     seconds: float | None  # so far, when it runs
+    worker: str | None  # who has it, or had it last
 
 
 @blueprint.get("/jobs")
@@ -116,6 +117,7 @@ def facts_of(view: JobView, now: datetime) -> dict[str, Any]:
             words=_words(view.spec, planned.get((StageKind(stage.kind), stage.slot))),
             picture=_picture(stage),
             seconds=_seconds(stage, now),
+            worker=stage.worker or (stage.attempts[-1].worker if stage.attempts else None),
         )
         for stage in view.stages
     }

@@ -52,7 +52,7 @@
     if (!document.hidden) {
       try {
         const headers = { "X-Live": "1", ...(mark ? { "If-None-Match": mark } : {}) };
-        const reply = await fetch(location.href, { headers, cache: "no-store" });
+        const reply = await fetch(location.href, { headers, cache: "no-store", signal: AbortSignal.timeout(10000) });
         if (reply.ok) {
           await apply(await reply.text());
           mark = reply.headers.get("ETag");
