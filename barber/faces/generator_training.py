@@ -19,9 +19,21 @@ from torch.nn import functional
 
 from barber.faces.batches import FaceBatch, draw_batch
 from barber.geometry import Geometry
+from barber.labels import Region
 from barber.models.stylegan2 import Generator, MappingLayer, Noise
 
 HAIR_ENTRIES = 16  # entries of w that carry the hair's colour
+_PART_WEIGHTS = {
+    Region.NOSE: 2.0,
+    Region.EYEGLASSES: 6.0,
+    Region.EYES: 6.0,
+    Region.BROWS: 4.0,
+    Region.MOUTH: 6.0,
+    Region.UPPER_LIP: 6.0,
+    Region.LOWER_LIP: 6.0,
+    Region.EARRING: 2.0,
+    Region.NECKLACE: 2.0,
+}
 _VALIDATION_SEED = 900_001
 
 
@@ -36,6 +48,7 @@ class GeneratorPlan:
     warmup_steps: int = 100  # at the start, and a tenth of it after each change of side
     hold: float = 0.45  # share of the steps at the peak; a half cosine to zero follows
     ema: float = 0.998  # decay of the averaged weights per step
+    detail_from: int = 0  # step from which small parts of the face weigh more
     seed: int = 1
 
     @property
@@ -91,7 +104,10 @@ class GeneratorTrainer:
             group["lr"] = rate * group["gain"]
         with torch.autocast("cpu", dtype=torch.bfloat16):
             drawn = draw_from_codes(self.network, batch, side)
-        loss = picture_loss(drawn.float(), batch.images)
+        weights = torch.ones_like(batch.images[:, :1])
+        if self.steps_done >= self.plan.detail_from:
+            weights = part_weights(batch.label_maps)
+        loss = picture_loss(drawn.float(), batch.images, weights)
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self.optimiser.step()
@@ -158,16 +174,29 @@ def draw_from_codes(generator: Generator, batch: FaceBatch, side: int) -> Tensor
     return skip
 
 
-def picture_loss(drawn: Tensor, truth: Tensor) -> Tensor:
-    """Absolute and squared error, absolute error of halved pictures, and of their gradients."""
-    loss = functional.l1_loss(drawn, truth) + 0.5 * functional.mse_loss(drawn, truth)
-    for factor in (2, 4):
-        small = functional.avg_pool2d(drawn - truth, factor)
-        loss = loss + 0.5 * small.abs().mean()
+def part_weights(label_maps: Tensor) -> Tensor:
+    """Loss weights [N, 1, H, W] of mean 1: eyes and lips would else be learnt last of all."""
+    table = torch.tensor([_PART_WEIGHTS.get(region, 1.0) for region in Region])
+    weights = table[label_maps][:, None]
+    return weights / weights.mean()
+
+
+def picture_loss(drawn: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
+    """Absolute and squared error, absolute error of halved pictures, and of their gradients.
+
+    Args:
+        drawn: [N, 3, H, W].
+        truth: Likewise.
+        weights: Of the absolute errors, [N, 1, H, W] of mean 1.
+    """
     difference = drawn - truth
-    across = (difference[..., 1:] - difference[..., :-1]).abs().mean()
-    down = (difference[..., 1:, :] - difference[..., :-1, :]).abs().mean()
-    return loss + 0.5 * (across + down)
+    loss = (weights * difference.abs()).mean() + 0.5 * difference.square().mean()
+    for factor in (2, 4):
+        small = functional.avg_pool2d(difference, factor)
+        loss = loss + 0.5 * (functional.avg_pool2d(weights, factor) * small.abs()).mean()
+    across = (weights[..., 1:] * (difference[..., 1:] - difference[..., :-1]).abs()).mean()
+    down = weights[..., 1:, :] * (difference[..., 1:, :] - difference[..., :-1, :]).abs()
+    return loss + 0.5 * (across + down.mean())
 
 
 @torch.no_grad()

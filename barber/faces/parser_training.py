@@ -59,7 +59,8 @@ class ParserPlan:
     rate: float = 3e-3
     decay: float = 0.01  # AdamW's
     warmup_steps: int = 50
-    drawn_share: float = 0.35  # of the batches, when there is a generator
+    drawn_share: float = 0.25  # of the later batches, when there is a generator
+    drawn_from: int = 1500  # step from which the generator is taken as good enough
     seed: int = 2
 
     def rate_at(self, step: int) -> float:
@@ -110,7 +111,8 @@ class ParserTrainer:
     def _disturbed(self, batch: FaceBatch, source: torch.Generator) -> tuple[Tensor, Tensor]:
         """Unit pictures as a camera or the generator might give them, and their label maps."""
         pictures = batch.images
-        if self.generator is not None and _chance(source) < self.plan.drawn_share:
+        if self._draws(source):
+            assert self.generator is not None
             pictures = drawn_pictures(self.generator, batch, self.plan.side)
         elif _chance(source) < 0.5:
             pictures = _softened(pictures, source)
@@ -123,6 +125,10 @@ class ParserTrainer:
         if _chance(source) < 0.5:
             return unit.flip(3), label_maps.flip(2)
         return unit, label_maps
+
+    def _draws(self, source: torch.Generator) -> bool:
+        ready = self.generator is not None and self.steps_done >= self.plan.drawn_from
+        return ready and _chance(source) < self.plan.drawn_share
 
     def state(self) -> dict[str, object]:
         """Everything that `load_state` needs to go on as if never interrupted."""
