@@ -90,7 +90,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
             "unacked_restore_throttle": 1,
         }
     elif scheme == "filesystem":
-        return {**_folder_broker(settings), "broker_url": settings.broker_url}
+        return _folder_broker(settings)
     else:
         options = {"confirm_publish": True}
     return {"broker_url": settings.broker_url, "broker_transport_options": options}
@@ -101,6 +101,7 @@ def _folder_broker(settings: Settings) -> dict[str, Any]:
     for folder in (messages, control):
         folder.mkdir(parents=True, exist_ok=True)
     return {
+        "broker_url": "filesystem://localhost",  # without a host, kombu warns that it assumes one
         "broker_transport": "workers.folder:Transport",
         "broker_transport_options": {
             "data_folder_in": str(messages),

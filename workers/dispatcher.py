@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from importlib.metadata import version
 
 from celery import Celery
 from kombu.exceptions import KombuError
@@ -28,12 +27,13 @@ from barber.catalogue import dispatch, outbox
 from barber.catalogue import workers as roster
 from barber.catalogue.db import open_engine, transaction
 from barber.errors import SettingsError
+from barber.plan import METHOD_VERSION
 from barber.settings import Settings
 from workers.app import create_app
 from workers.chords import publish
 from workers.logs import configure_logging
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("workers.dispatcher")  # not __name__: the module runs as __main__
 
 RELAY_ROWS = 32  # published in one transaction
 PRESENCE = "dispatcher"
@@ -118,7 +118,7 @@ class Dispatcher:
                     device="",
                     queues=[PRESENCE],
                     pid=os.getpid(),
-                    versions={"barbershop": version("barbershop")},
+                    versions={"method": str(METHOD_VERSION)},
                 )
         self._presence_due = time.monotonic() + PRESENCE_S
 

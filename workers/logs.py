@@ -28,3 +28,5 @@ def configure_logging() -> None:
     root.setLevel(logging.WARNING)
     for name in ("barber", "workers"):
         logging.getLogger(name).setLevel(logging.INFO)
+    # A worker tells of its stages itself, with their ids.
+    logging.getLogger("barber.pipeline").setLevel(logging.WARNING)

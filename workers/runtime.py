@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 from celery import current_app
@@ -27,6 +26,7 @@ from barber.catalogue import dispatch
 from barber.catalogue import workers as roster
 from barber.catalogue.db import open_engine, transaction
 from barber.errors import BarberError
+from barber.plan import METHOD_VERSION
 from barber.settings import Settings
 from workers.app import GPU
 from workers.bench import Bench
@@ -135,7 +135,7 @@ def start(settings: Settings, *, name: str, queues: Sequence[str]) -> Runtime:
     """
     began = time.monotonic()
     engine = open_engine(settings, application=f"worker {name}")
-    versions = {"python": platform.python_version(), "barbershop": version("barbershop")}
+    versions = {"python": platform.python_version(), "method": str(METHOD_VERSION)}
     bench = None
     if GPU in queues:
         bundle, versions = _load(settings, versions)
@@ -180,8 +180,9 @@ def _begin(**_: Any) -> None:
     try:
         settings = Settings.from_env(os.environ)
         _runtime = start(settings, name=name, queues=queues)
-    except BarberError as error:
-        log.error("the worker stops: %s", error, extra={"worker": name})
+    except Exception as error:  # Celery would log it and let the child serve without a bundle
+        ours = isinstance(error, BarberError)
+        log.error("the worker stops: %s", error, extra={"worker": name}, exc_info=not ours)
         stop_worker()
         return
     threading.Thread(

@@ -10,7 +10,10 @@ import logging
 import os
 import socket
 import sys
+import warnings
 from collections.abc import Sequence
+
+from celery.exceptions import SecurityWarning
 
 from barber.errors import BarberError, InputError
 from barber.manifest import find_bundle, read_manifest
@@ -18,7 +21,7 @@ from barber.settings import Settings
 from workers.app import GPU, QUEUES, create_app
 from workers.logs import configure_logging
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("workers.worker")  # not __name__: the module runs as __main__
 
 REFUSED_EXIT_CODE = 2  # settings or bundle at fault: starting again does not help
 
@@ -35,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BarberError as error:
         log.error("the worker does not start: %s", error)
         return REFUSED_EXIT_CODE
+    # Root is no added risk to a worker that reads nothing but JSON.
+    warnings.simplefilter("ignore", SecurityWarning)
     app = create_app(settings)
     app.conf.update(barbershop_worker=options.name, barbershop_queues=queues)
     worker = app.Worker(

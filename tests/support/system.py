@@ -18,23 +18,39 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import numpy as np
 from sqlalchemy import Engine
 
-from barber.catalogue import jobs, workers
+from barber.catalogue import jobs, portraits, workers
 from barber.catalogue.db import open_engine, transaction
 from barber.catalogue.jobs import JobView
+from barber.catalogue.store import Store
+from barber.manifest import Manifest, read_manifest
+from barber.models.checkpoints import write_bundle
+from barber.pixels import encode_png
 from barber.settings import Settings
+from barber.spec import (
+    AlignParams,
+    BlendParams,
+    JobSpec,
+    PortraitKey,
+    ReconstructParams,
+    StageParams,
+    TargetParams,
+)
+from tests.support.builders import hair_spec, submit
+from tests.support.tiny_bundle import tiny_bundle
 
 PROJECT = Path(__file__).resolve().parents[2]
-BOOT_S = 60.0  # a worker imports torch; the machine may be busy
+BOOT_S = 180.0  # a worker imports torch, and the machine may be busy
 T = TypeVar("T")
 
-# Short times, so that a lost stage is back in seconds.
+# Short pauses; the lease outlasts the stalls of a busy machine, and tests that kill shorten it.
 QUICK: dict[str, Any] = {
     "threads": 1,
     "tick_s": 0.1,
-    "lease_s": 3.0,
-    "grace_s": 6.0,
+    "lease_s": 15.0,
+    "grace_s": 20.0,
     "sweep_s": 1.0,
     "backoff_s": 0.1,
     "progress_s": 0.1,
@@ -48,6 +64,10 @@ class Process:
     name: str
     popen: subprocess.Popen[bytes]
     log: Path
+
+    @property
+    def running(self) -> bool:
+        return self.popen.poll() is None
 
     def kill(self) -> None:
         """SIGKILL to the process and everything that it started."""
@@ -110,7 +130,7 @@ class System:
         with transaction(self.engine) as session:
             return jobs.job(session, job_id)
 
-    def wait_for_jobs(self, job_ids: Sequence[int], timeout_s: float = 60) -> list[JobView]:
+    def wait_for_jobs(self, job_ids: Sequence[int], timeout_s: float = 150) -> list[JobView]:
         """Waits until the jobs have ended, in whichever way."""
 
         def check() -> bool:
@@ -119,14 +139,12 @@ class System:
         self.wait(check, f"jobs {list(job_ids)} to end", timeout_s)
         return [self.job(job_id) for job_id in job_ids]
 
-    def wait(self, check: Callable[[], T], what: str, timeout_s: float = 30) -> T:
+    def wait(self, check: Callable[[], T], what: str, timeout_s: float = 90) -> T:
         """Polls until `check` is true; what it returned comes back."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if found := check():
                 return found
-            for process in self.processes:
-                process.popen.poll()
             time.sleep(0.1)
         raise AssertionError(f"waited {timeout_s} s for {what}\n{self.story()}")
 
@@ -154,3 +172,77 @@ class System:
         process = Process(name, popen, log)
         self.processes.append(process)
         return process
+
+
+# Few steps: what the pictures look like is no matter here.
+SHORT = StageParams(
+    reconstruct=ReconstructParams(w_plus_steps=2, fs_steps=2),
+    target=TargetParams(steps=2),
+    align=AlignParams(identity_steps=2, reference_steps=2),
+    blend=BlendParams(steps=3),
+)
+
+
+def write_tiny_bundle(path: Path) -> None:
+    """Puts the tiny bundle on disk, where worker processes load it."""
+    tiny = tiny_bundle()
+    write_bundle(
+        path,
+        name="tiny",
+        geometry=tiny.geometry,
+        generator=tiny.generator,
+        segmenter=tiny.segmenter,
+        vgg=tiny.perceptual.vgg,
+        heads=tiny.perceptual.heads.state_dict(),
+        pca=tiny.pca,
+        w_avg=tiny.w_avg,
+        presets={},
+        licence=tiny.manifest.licence,
+        source=tiny.manifest.source,
+        scores={},
+    )
+
+
+@dataclass
+class Client:
+    """Somebody who submits jobs to a system that runs a bundle."""
+
+    system: System
+    manifest: Manifest
+    store: Store
+
+    @classmethod
+    def of(cls, system: System) -> Self:
+        manifest = read_manifest(Path(system.settings.bundle))
+        return cls(system, manifest, Store(system.settings.store_dir))
+
+    def portraits(self, *numbers: int) -> list[PortraitKey]:
+        """Registers portraits; the same number is the same picture."""
+        side = self.manifest.geometry.image_size
+        with transaction(self.system.engine) as session:
+            return [
+                portraits.register(
+                    session, self.store, picture(n, side), size=side, name=f"portrait-{n}.png"
+                )
+                for n in numbers
+            ]
+
+    def spec(self, *numbers: int, params: StageParams = SHORT, **changes: Any) -> JobSpec:
+        """Identity, whose hair's shape, and, when given, whose hair's colour."""
+        values = {"bundle": self.manifest.digest, "params": params, **changes}
+        return replace(hair_spec(*self.portraits(*numbers)), **values)
+
+    def submit(self, *specs: JobSpec, **options: Any) -> list[int]:
+        """Submits a batch; returns the ids of its jobs."""
+        return submit(self.system.engine, specs, **options)
+
+
+def picture(number: int, side: int) -> bytes:
+    """A PNG of coarse squares, another one for each number."""
+    coarse = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return encode_png(np.kron(coarse, np.ones((side // 4, side // 4, 1), dtype=np.uint8)))
+
+
+def outcomes(job: JobView) -> dict[tuple[str, int], list[str]]:
+    """How the attempts of each stage ended, by kind and slot."""
+    return {(s.kind.value, s.slot): [str(a.outcome) for a in s.attempts] for s in job.stages}

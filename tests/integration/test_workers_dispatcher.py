@@ -1,0 +1,162 @@
+"""The dispatcher by itself: its relay, its leadership, and a database that goes away."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from barber.catalogue import dispatch, migrate, outbox, workers
+from barber.catalogue.db import open_engine, transaction
+from barber.catalogue.store import Store
+from barber.settings import Settings
+from barber.standalone.postgres import EmbeddedPostgres
+from tests.support.builders import hair_spec, register_portraits, submit
+from tests.support.postgres import FAST
+from workers.app import create_app
+from workers.dispatcher import Dispatcher
+
+pytestmark = pytest.mark.integration
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def dispatcher(settings, engine):
+    return Dispatcher(settings, engine, create_app(settings))
+
+
+@pytest.fixture
+def job_id(settings, engine):
+    return submit_one(settings, engine)
+
+
+def submit_one(settings, engine):
+    portraits = register_portraits(engine, Store(settings.store_dir), 2)
+    (job_id,) = submit(engine, [hair_spec(*portraits)])
+    return job_id
+
+
+def messages(settings):
+    return sorted((settings.broker_dir / "messages").glob("*.msg"))
+
+
+def backlog(engine):
+    with transaction(engine) as session:
+        return outbox.backlog(session).count
+
+
+def test_message_leaves_the_outbox_for_the_broker(dispatcher, settings, engine, job_id):
+    assert dispatcher.tick()
+    assert (backlog(engine), messages(settings)) == (1, [])
+
+    assert dispatcher.relay() == 1
+
+    (message,) = messages(settings)
+    assert json.loads(message.read_text())["headers"]["task"] == "barbershop.stage.target"
+    assert backlog(engine) == 0
+    assert dispatcher.relay() == 0
+
+
+def test_message_waits_while_the_broker_is_away(dispatcher, settings, engine, job_id, caplog):
+    folder = settings.broker_dir / "messages"
+    away = folder.rename(settings.home / "away")
+    dispatcher.tick()
+
+    assert dispatcher.relay() == 0
+    assert "the broker cannot be reached" in caplog.text
+    assert backlog(engine) == 1
+
+    away.rename(folder)
+    deadline = time.monotonic() + 20
+    while not dispatcher.relay() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert len(messages(settings)) == 1
+    assert backlog(engine) == 0
+
+
+def test_crash_between_publishing_and_deleting_doubles_the_message(
+    dispatcher, settings, engine, job_id, monkeypatch
+):
+    dispatcher.tick()
+    with monkeypatch.context() as patched:
+        patched.setattr(outbox, "done", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            dispatcher.relay()
+
+    assert dispatcher.relay() == 1
+    assert len(messages(settings)) == 2
+
+
+def test_second_dispatcher_does_not_tick_while_the_first_leads(dispatcher, engine, job_id):
+    with transaction(engine) as session:
+        assert dispatch.lead(session)
+        assert not dispatcher.tick()
+    assert dispatcher.tick()
+
+
+def test_dispatcher_shows_its_presence_and_leaves(dispatcher, engine):
+    def status():
+        with transaction(engine) as session:
+            return {row.queues: str(row.status) for row in workers.listed(session)}
+
+    dispatcher.show_presence()
+    assert status() == {("dispatcher",): "ready"}
+    dispatcher.leave()
+    assert status() == {("dispatcher",): "stopped"}
+
+
+@pytest.fixture
+def server():
+    """A server of the test's own, which it may stop."""
+    with tempfile.TemporaryDirectory(prefix="barber-pg-") as folder:
+        Path(folder).chmod(0o755)  # run by root, the server is another user
+        with EmbeddedPostgres(Path(folder) / "data", settings=FAST) as server:
+            yield server
+
+
+def test_process_outlives_its_database_and_ends_on_sigterm(server, tmp_path):
+    migrate.upgrade(server.url)
+    settings = Settings(database_url=server.url, home=tmp_path / "home", tick_s=0.1)
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workers.dispatcher"],
+            cwd=PROJECT,
+            env={**os.environ, **settings.to_env()},
+            stderr=out,
+            start_new_session=True,
+        )
+    try:
+        wait(lambda: "dispatching" in log.read_text(), log)
+        assert server.process is not None
+        server.process.send_signal(signal.SIGINT)  # a fast stop
+        server.process.wait(timeout=30)
+        wait(lambda: "the catalogue cannot be reached" in log.read_text(), log)
+        server.restart()
+        engine = open_engine(settings, application="tests")
+        submit_one(settings, engine)
+        wait(lambda: messages(settings), log)
+        engine.dispose()
+        process.terminate()
+        assert process.wait(timeout=30) == 0, log.read_text()
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def wait(check, log):
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        if check():
+            return
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())
