@@ -1,0 +1,113 @@
+"""A person watches jobs in a browser: the real console, dispatcher, workers and database."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from barber.spec import AlignParams, BlendParams
+from tests.browser.conftest import settings_for, start_console
+from tests.support.postgres import fresh_database
+from tests.support.system import SHORT, Client, System, write_tiny_bundle
+
+pytestmark = pytest.mark.browser
+
+LIMIT_MS = 90_000  # the machine may be busy
+# Long enough that somebody who looks every two seconds sees the blend at work.
+SEEN = replace(
+    SHORT,
+    align=AlignParams(identity_steps=20, reference_steps=20),
+    blend=replace(BlendParams(), steps=300),
+)
+
+
+@pytest.fixture
+def system(server_url, tmp_path):
+    write_tiny_bundle(tmp_path / "bundle")
+    with fresh_database(server_url) as url:
+        settings = settings_for(url, tmp_path, failpoint="align:mid:fail")
+        with System(settings, tmp_path / "logs") as system:
+            system.start_worker()
+            system.start_dispatcher()
+            system.wait_ready("worker")
+            yield system
+
+
+@pytest.fixture
+def page(browser):
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.complaints = []
+    page.on("console", lambda said: page.complaints.append(said.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    yield page
+    context.close()
+
+
+def watch(page: Page, address: str):
+    """Opens a page and marks it: the mark is gone as soon as the page is loaded again."""
+    page.goto(address)
+    page.evaluate("window.mark = 'not loaded again'")
+
+
+def status(page: Page):
+    return page.locator("#part-head .badge").first
+
+
+def stages_that(page: Page, word: str):
+    return page.get_by_role("article", name=re.compile(f": {word}$"))
+
+
+def expect_live(page: Page, word: str):
+    expect(status(page)).to_have_text(re.compile(word), timeout=LIMIT_MS)
+    assert page.evaluate("window.mark") == "not loaded again"
+
+
+def test_a_failed_job_is_retried_by_its_button_and_watched_to_its_result(system, page):
+    console, client = start_console(system), Client.of(system)
+    (job_id,) = client.submit(client.spec(1, 2, params=SEEN))
+
+    # the first job meets a failpoint: the page shows it without being loaded again
+    watch(page, f"{console}/jobs/{job_id}")
+    expect_live(page, "failed")
+    expect(page.get_by_role("heading", name="What went wrong")).to_be_visible()
+    expect(page.get_by_text("failpoint align:mid").first).to_be_visible()
+    failed = system.job(job_id)
+
+    # retry, by the keyboard
+    retry = page.get_by_role("button", name=re.compile("^Retry"))
+    retry.focus()
+    page.keyboard.press("Enter")
+    expect(status(page)).to_have_text(re.compile("running|succeeded"), timeout=LIMIT_MS)
+    page.evaluate("window.mark = 'not loaded again'")
+    expect(stages_that(page, "running").first).to_be_visible(timeout=LIMIT_MS)
+    expect_live(page, "succeeded")
+
+    # the result is there, every stage is done, and what had succeeded did not run again
+    result = page.get_by_role("img", name=re.compile("^result of"))
+    expect(result).to_be_visible()
+    expect(result).to_have_js_property("naturalWidth", 64)
+    expect(stages_that(page, "succeeded")).to_have_count(6)
+    expect(page.get_by_role("button", name=re.compile("Retry|Cancel"))).to_have_count(0)
+    done = {stage.id: len(stage.attempts) for stage in system.job(job_id).stages}
+    for stage in failed.stages:
+        if stage.status == "succeeded":
+            assert done[stage.id] == len(stage.attempts)
+
+    # the page has stopped to ask, and the overview counts the job
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.wait_for_timeout(3000)
+    assert requests == []
+    page.get_by_role("link", name="Overview").first.click()
+    expect(page.get_by_role("table").get_by_text("worker", exact=True)).to_be_visible()
+    expect(page.get_by_role("img", name="1 succeeded")).to_be_visible()
+    assert page.complaints == []
+
+    # a telephone shows the job without scrolling sideways
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{console}/jobs/{job_id}")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
