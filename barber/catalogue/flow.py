@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, any_, func, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.orm import Session, aliased
 
@@ -155,7 +155,7 @@ def recall(session: Session, job_ids: Sequence[int], key: str) -> None:
         StageStatus.PENDING,
         Stage.job_id.in_(job_ids),
         Stage.status == StageStatus.DISPATCHED,
-        Stage.needs.any(key),  # type: ignore[arg-type]
+        any_(Stage.needs) == key,
     )
     release(session, [row.id for row in moved])
     events.record_stages(session, EventKind.RECALLED, [(row.job_id, row.id) for row in moved])

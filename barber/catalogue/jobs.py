@@ -184,7 +184,8 @@ def _insert_stages(
         {"key": k, "kind": v} for k, v in sorted({r["key"]: r["kind"] for r in rows}.items())
     ]
     session.execute(upsert(Artifact).on_conflict_do_nothing(), artifacts)
-    session.execute(insert(Stage), rows)
+    # Without the option, rows with and without a portrait would go in statements of their own.
+    session.execute(insert(Stage).execution_options(render_nulls=True), rows)
 
 
 def cancel(session: Session, job_id: int, *, by: str, why: str = "") -> JobStatus:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, any_, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -170,7 +170,7 @@ def _take(
 
 def _unready_need() -> ColumnElement[bool]:
     """Whether some artifact that the stage reads is not ready."""
-    needed = Artifact.key == func.any(Stage.needs)
+    needed = Artifact.key == any_(Stage.needs)
     return select(Artifact.key).where(needed, Artifact.status != ArtifactStatus.READY).exists()
 
 

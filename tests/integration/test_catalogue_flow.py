@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
-from barber.catalogue import dispatch, jobs, stages
+from barber.catalogue import dispatch, jobs
 from barber.catalogue.db import transaction
 from barber.catalogue.jobs import JobView
-from barber.catalogue.status import EventKind, JobStatus, StageStatus
-from barber.catalogue.store import Store
+from barber.catalogue.status import EventKind, JobStatus
 from barber.plan import plan
 from barber.settings import Settings
 from barber.spec import JobSpec, PortraitKey
-from tests.support.builders import BUNDLE, Crew, hair_spec, register_portraits, submit
+from tests.support.builders import BUNDLE, Crew, hair_spec, known_portraits, submit
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def portraits(engine: Engine, settings: Settings) -> list[PortraitKey]:
-    return register_portraits(engine, Store(settings.store_dir), 4)
+def portraits(engine: Engine) -> list[PortraitKey]:
+    return known_portraits(engine, 4)
 
 
 @pytest.fixture

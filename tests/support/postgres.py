@@ -8,9 +8,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy import Engine, create_engine, event, make_url, text
 
 from barber.catalogue import migrate
 from barber.catalogue.db import open_engine
@@ -72,8 +73,22 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
     return Settings(database_url=database_url, home=tmp_path / "home")
 
 
+@pytest.fixture(scope="session")
+def roaming_engine(server_url: str) -> Engine:
+    """One engine for all tests, so that each statement is compiled once, not once a test."""
+    anywhere = Settings(database_url=at_database(server_url, TEMPLATE))
+    return open_engine(anywhere, application="tests")
+
+
 @pytest.fixture
-def engine(settings: Settings) -> Iterator[Engine]:
-    opened = open_engine(settings, application="tests")
-    yield opened
-    opened.dispose()
+def engine(settings: Settings, roaming_engine: Engine) -> Iterator[Engine]:
+    """An engine on the test's own database."""
+    name = make_url(settings.database_url).database
+
+    def go_there(dialect: Any, record: Any, arguments: Any, options: dict[str, Any]) -> None:
+        options["dbname"] = name
+
+    event.listen(roaming_engine, "do_connect", go_there)
+    yield roaming_engine
+    event.remove(roaming_engine, "do_connect", go_there)
+    roaming_engine.dispose()
