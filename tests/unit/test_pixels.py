@@ -125,10 +125,27 @@ def png_header(width: int, height: int) -> bytes:
     )
 
 
-@pytest.mark.parametrize("side", [MAX_SIDE_PX + 1, 100_000])
+@pytest.mark.parametrize("side", [MAX_SIDE_PX + 1, 10_000, 100_000])
 def test_decompression_bomb_is_refused_by_its_header(side: int) -> None:
     with pytest.raises(InputError, match=f"at most {MAX_SIDE_PX}x{MAX_SIDE_PX}"):
         read_portrait(png_header(side, side), SIDE, name="p")
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's own words on damaged metadata
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF"])
+def test_damaged_bytes_are_read_or_refused_and_nothing_else(kind: str) -> None:
+    random = np.random.default_rng(7)
+    whole = bytearray(saved(Image.fromarray(picture()), kind))
+    for _ in range(60):
+        data = bytearray(whole)
+        for place in random.integers(0, len(data), 4):
+            data[place] = random.integers(0, 256)
+        try:
+            found = decode(bytes(data[: random.integers(1, len(data) + 1)]), name="p")
+        except InputError:
+            continue
+        else:
+            assert found.dtype == np.uint8 and found.shape[2] == 3
 
 
 def test_oversized_file_is_refused_before_it_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
