@@ -18,7 +18,7 @@ from barber.catalogue.jobs import JobView
 from barber.catalogue.status import JobStatus
 from barber.catalogue.store import Store
 from barber.evaluation.metrics import psnr, ssim
-from barber.manifest import Manifest, read_manifest
+from barber.manifest import Manifest, find_bundle, read_manifest
 from barber.pixels import Pixels, decode, encode_png
 from barber.plan import StageKind
 from barber.standalone import cast
@@ -92,8 +92,7 @@ class _Demo:
         self._supervisor = supervisor
         self._console = console
         self._out = out
-        self._bundle = Path(supervisor.settings.bundle)
-        self._manifest: Manifest = read_manifest(self._bundle)
+        self._manifest: Manifest = read_manifest(find_bundle(supervisor.settings.bundle))
         self._store = Store(supervisor.settings.store_dir)
 
     @property

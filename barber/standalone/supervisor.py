@@ -15,17 +15,21 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
+from sqlalchemy.exc import DBAPIError
+
+from barber.catalogue.db import open_engine
 from barber.catalogue.migrate import upgrade
 from barber.errors import CheckpointError, SettingsError
-from barber.manifest import FileRecord, find_bundle, read_manifest
+from barber.manifest import SHIPPED, FileRecord, find_bundle, read_manifest
 from barber.settings import DATABASE_DRIVER, Settings
 from barber.standalone.children import Child, stop_all
+from barber.standalone.handover import hand_back_stages
 from barber.standalone.home import Home, Running
 from barber.standalone.postgres import EmbeddedPostgres, free_port
 
 EMBEDDED = f"{DATABASE_DRIVER}://"  # stands for the address of a server yet to be started
 CONSOLE_PORT = 8008  # taken when it is free and none was asked for
-WORKER_STOP_S = 20.0  # a worker hands its stage back between two steps
+WORKER_STOP_S = 5.0  # for a stage that is nearly done; what is not goes back to the queue
 OTHER_STOP_S = 5.0
 CONSOLE_START_S = 60.0
 TICK_S = 0.2
@@ -109,6 +113,7 @@ class Supervisor:
         hurry = lambda: self._interrupts > max(already, 1)  # noqa: E731 (a second Ctrl-C)
         try:
             stop_all(self._workers, WORKER_STOP_S, hurry=hurry)
+            self._hand_back_stages()
             stop_all(self._others, OTHER_STOP_S, hurry=hurry)
             if self._postgres is not None:
                 self._postgres.stop()
@@ -116,6 +121,18 @@ class Supervisor:
             self._home.__exit__(None, None, None)
             for sign, handler in self._old_handlers.items():
                 signal.signal(sign, handler)  # type: ignore[arg-type]
+
+    def _hand_back_stages(self) -> None:
+        """Best effort: where the catalogue is gone already, the leases do the same later."""
+        if not self._workers:
+            return
+        engine = open_engine(self.settings, application="barber up")
+        try:
+            hand_back_stages(engine, [worker.name for worker in self._workers])
+        except DBAPIError as error:
+            self._say(f"running stages wait for their leases to end: {error.orig}")
+        finally:
+            engine.dispose()
 
     @property
     def stopping(self) -> bool:
@@ -149,13 +166,14 @@ class Supervisor:
             SettingsError: A variable is malformed.
             CheckpointError: The bundle is unknown or damaged.
         """
-        settings = Settings.from_env({"BARBER_DATABASE_URL": EMBEDDED, **self._environ})
+        given = {name: value for name, value in self._environ.items() if value}
+        settings = Settings.from_env({"BARBER_DATABASE_URL": EMBEDDED, **given})
         device = self._options.device or settings.device
         workers = self._worker_count(device)
         return replace(
             settings,
             home=self._home.path,
-            bundle=str(check_bundle(self._options.bundle or settings.bundle)),
+            bundle=check_bundle(self._options.bundle or settings.bundle),
             device=device,
             threads=settings.threads or _threads(device, workers),
             window=max(settings.window, 4 * workers),
@@ -217,8 +235,11 @@ class Supervisor:
         self._interrupts += 1
 
 
-def check_bundle(name_or_path: str) -> Path:
-    """The folder of a bundle whose every file is what its manifest says.
+def check_bundle(name_or_path: str) -> str:
+    """A bundle whose every file is what its manifest says, as workers anywhere can find it.
+
+    Returns:
+        The name of a shipped bundle, or the absolute path of another.
 
     Raises:
         CheckpointError: The bundle is unknown, or a file is missing or of other content.
@@ -229,7 +250,7 @@ def check_bundle(name_or_path: str) -> Path:
             raise CheckpointError(
                 f"{name} of the bundle {path} does not match its manifest: copy the bundle again"
             )
-    return path
+    return path.name if path.parent == SHIPPED.absolute() else str(path)
 
 
 def _cpus() -> int:
