@@ -68,8 +68,8 @@ def decode(data: bytes, *, name: str) -> Pixels:
             f"{MAX_FILE_BYTES // 2**20} MiB"
         )
     with _opened(data, name) as image:
-        _check_frame(image, name)
         try:
+            _check_frame(image, name)
             upright = ImageOps.exif_transpose(image)
             return np.array(_to_rgb(upright, name), dtype=np.uint8)
         except InputError:
