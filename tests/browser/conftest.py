@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from barber.settings import Settings
 from tests.support.postgres import server_url
-from tests.support.system import QUICK, System
+from tests.support.system import QUICK
 
 __all__ = ["server_url"]
 
@@ -38,22 +37,6 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=binary, args=QUIET)
         yield chromium
         chromium.close()
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
-
-
-def start_console(system: System) -> str:
-    """Starts the console on a free port; returns its address."""
-    process = system._start("console", ["dashboard", "--port", "0"], {})
-
-    def address() -> str:
-        found = re.search(r"console: (http://\S+)/", process.log.read_text())
-        return found[1] if found else ""
-
-    return system.wait(address, "the console to listen")
 
 
 def settings_for(url: str, folder: Path, **changes: object) -> Settings:

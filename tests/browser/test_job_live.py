@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from barber.spec import AlignParams, BlendParams
-from tests.browser.conftest import settings_for, start_console
+from tests.browser.conftest import settings_for
 from tests.support.postgres import fresh_database
 from tests.support.system import SHORT, Client, System, write_tiny_bundle
 
@@ -67,7 +67,7 @@ def expect_live(page: Page, word: str):
 
 
 def test_a_failed_job_is_retried_by_its_button_and_watched_to_its_result(system, page):
-    console, client = start_console(system), Client.of(system)
+    console, client = system.start_console(), Client.of(system)
     (job_id,) = client.submit(client.spec(1, 2, params=SEEN))
 
     # the first job meets a failpoint: the page shows it without being loaded again

@@ -7,6 +7,7 @@ failing wait quotes.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -115,6 +116,16 @@ class System:
 
     def start_dispatcher(self, **changes: Any) -> Process:
         return self._start("dispatcher", ["workers.dispatcher"], changes)
+
+    def start_console(self) -> str:
+        """Starts the console on a free port; returns its address, without a slash at the end."""
+        process = self._start("console", ["dashboard", "--port", "0"], {})
+
+        def address() -> str:
+            found = re.search(r"console: (\S+)/", process.log.read_text())
+            return found[1] if found else ""
+
+        return self.wait(address, "the console to listen", BOOT_S)
 
     def wait_ready(self, *names: str) -> None:
         """Waits until these workers have entered themselves in the catalogue."""
