@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ _FEATURE_SEED = 3
 _CALIBRATION_SEED = 900_003
 _TYPICAL_DISTANCE = 0.5  # perceptual distance of two people, shared evenly by the taps
 _STATISTICS_SAMPLES = 200_000
+# Directions of w that a small mapping network hardly uses would bind the P-norm so tightly that
+# reconstruction cannot move; their standard deviation is raised to this share of the largest.
+_LEAST_STDEV_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +114,11 @@ def export_bundle(
     """Writes the bundle of these networks; its folder's name becomes the bundle's name."""
     geometry = networks.geometry
     vgg = random_features(geometry.loss_size)
-    pca = measure_statistics(
+    measured = measure_statistics(
         networks.generator.map, geometry.style_dim, samples=_STATISTICS_SAMPLES
     )
+    least = _LEAST_STDEV_SHARE * float(measured.stdev[0])
+    pca = replace(measured, stdev=measured.stdev.clamp_min(least))
     with torch.no_grad():
         source = torch.Generator().manual_seed(_CALIBRATION_SEED)
         z = torch.randn(20_000, geometry.style_dim, generator=source)
