@@ -30,3 +30,5 @@ def configure_logging() -> None:
         logging.getLogger(name).setLevel(logging.INFO)
     # A worker tells of its stages itself, with their ids.
     logging.getLogger("barber.pipeline").setLevel(logging.WARNING)
+    # A chord whose header lost its worker is nothing to report: the dispatcher's sweep knows.
+    logging.getLogger("celery.app.builtins").setLevel(logging.CRITICAL)

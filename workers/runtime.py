@@ -33,6 +33,7 @@ from workers.bench import Bench
 
 log = logging.getLogger(__name__)
 
+STOP_SIGNAL = signal.SIGUSR2  # from a child to its parent, see `worker`
 STICKY_EXIT_CODE = 70  # the child's own end after an error that its process cannot get over
 
 
@@ -168,8 +169,8 @@ def _load(settings: Settings, versions: dict[str, str]) -> tuple[Any, dict[str, 
 
 
 def stop_worker() -> None:
-    """Asks the parent to stop: a new child would meet the same fault."""
-    os.kill(os.getppid(), signal.SIGTERM)
+    """Asks the parent to stop as a failure: a new child would meet the same fault."""
+    os.kill(os.getppid(), STOP_SIGNAL)
 
 
 @worker_process_init.connect

@@ -8,18 +8,21 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import socket
 import sys
 import warnings
 from collections.abc import Sequence
 
 from celery.exceptions import SecurityWarning
+from celery.worker import state
 
 from barber.errors import BarberError, InputError
 from barber.manifest import find_bundle, read_manifest
 from barber.settings import Settings
 from workers.app import GPU, QUEUES, create_app
 from workers.logs import configure_logging
+from workers.runtime import STOP_SIGNAL
 
 log = logging.getLogger("workers.worker")  # not __name__: the module runs as __main__
 
@@ -52,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         without_mingle=True,
         without_heartbeat=True,
     )
+    # As SIGTERM, which Celery handles, but with an exit code that tells a supervisor.
+    signal.signal(STOP_SIGNAL, lambda *_: setattr(state, "should_stop", REFUSED_EXIT_CODE))
     worker.start()
     return int(worker.exitcode or 0)
 
