@@ -18,7 +18,7 @@ demo: $(READY)  ## run eight jobs end to end and draw a contact sheet (ARGS=--ke
 
 test: $(READY)  ## unit, conformance, integration and browser tests
 	@$(BIN)/python -m pytest tests/unit
-	@$(BIN)/python -m pytest tests/conformance tests/integration tests/browser
+	@$(BIN)/python -m pytest tests/conformance tests/integration tests/browser -m "not slow"
 
 check: $(READY)  ## ruff, mypy strict, import contracts
 	@$(BIN)/ruff check --quiet
@@ -26,7 +26,7 @@ check: $(READY)  ## ruff, mypy strict, import contracts
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
 
-conformance: $(READY)  ## compare with every reference vector, one line per array
+conformance: $(READY)  ## compare with every reference vector, one line per array; an hour on one core
 	@$(BIN)/python -m pytest tests/conformance -v
 
 constraints: $(READY)  ## compile constraints.txt from pyproject.toml again
