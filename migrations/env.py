@@ -8,20 +8,19 @@ import os
 from alembic import context
 from sqlalchemy import Connection, create_engine, text
 
+from barber.catalogue.migrate import MIGRATION_LOCK
 from barber.catalogue.tables import Base
 from barber.settings import Settings
-
-MIGRATION_LOCK = 7_201_955  # any number, the same for all who migrate
 
 
 def migrate(connection: Connection) -> None:
     """One transaction for all migrations, so that a failing one leaves nothing behind."""
     context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)
     with connection.begin():
-        # Never queue behind a long transaction while others queue behind us.
-        connection.execute(text("SET LOCAL lock_timeout = '5s'"))
         connection.execute(text("SET LOCAL statement_timeout = '120s'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        # From here on, never queue behind a long transaction while others queue behind us.
+        connection.execute(text("SET LOCAL lock_timeout = '2s'"))
         context.run_migrations()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,10 @@ from barber.errors import SettingsError
 if TYPE_CHECKING:
     from alembic.config import Config
 
+MIGRATION_LOCK = 7_201_955  # any number, the same for all who migrate
 PROJECT = Path(__file__).resolve().parents[2]
+
+_one_at_a_time = threading.Lock()  # alembic keeps what it is doing in a global
 
 
 def upgrade(database: Engine | str, revision: str = "head") -> None:
@@ -67,7 +71,7 @@ def configuration() -> Config:
 
 def _run(database: Engine | str, action: Callable[[Config], None]) -> None:
     config = configuration()
-    with _connected(database) as connection:
+    with _one_at_a_time, _connected(database) as connection:
         config.attributes["connection"] = connection
         action(config)
 

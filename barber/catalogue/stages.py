@@ -8,22 +8,22 @@ Source: queue design, sections 3.2 and 3.3.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, any_, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from barber.catalogue import events, flow
+from barber.catalogue.claims import Claim, claim
 from barber.catalogue.files import Preview, artifact_files, preview, quarantine
 from barber.catalogue.status import ArtifactStatus, EventKind, JobStatus, Outcome, StageStatus
 from barber.catalogue.store import StoredFile
 from barber.catalogue.tables import Artifact, ArtifactFile, Attempt, Job, Stage, StagePreview
-from barber.plan import PlannedStage, StageKind, plan
-from barber.spec import JobSpec
+from barber.plan import StageKind
 
 __all__ = [
     "Claim",
@@ -40,21 +40,6 @@ __all__ = [
     "record_preview",
 ]
 
-OTHER_METHOD = "MethodChanged"  # error class of a stage that was planned by another version
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """A worker's right to run a stage, as long as `token` is the stage's token."""
-
-    stage_id: int
-    job_id: int
-    token: int
-    spec: JobSpec
-    planned: PlannedStage
-    bundle_name: str
-    errors: int = 0  # attempts at this stage that ended in an error before this one
-
 
 class Pulse(StrEnum):
     """What a heartbeat hears back."""
@@ -62,132 +47,6 @@ class Pulse(StrEnum):
     GO = "go"
     CANCEL = "cancel"  # stop between two steps, then `hand_back`
     LOST = "lost"  # somebody else's stage by now: stop, and record nothing
-
-
-def claim(
-    session: Session,
-    stage_id: int,
-    generation: int,
-    *,
-    worker: str,
-    device: str,
-    lease_s: float,
-) -> Claim | None:
-    """Takes a dispatched stage for a worker.
-
-    An expired lease is not taken over here: the dispatcher ends it first, and counts it.
-
-    Returns:
-        None when there is nothing to do: the message is doubled or late, the job was cancelled, or
-        a need is not ready (then the stage waits in the catalogue again).
-    """
-    found = _dispatched(session, stage_id, generation)
-    if found is None:
-        return None
-    spec = JobSpec.from_json(found.spec)
-    same = (s for s in plan(spec) if (s.kind, s.slot, s.key) == (found.kind, found.slot, found.key))
-    planned = next(same, None)
-    if planned is None:
-        _refuse(session, stage_id, found)
-        return None
-    token = _take(session, stage_id, generation, worker=worker, lease_s=lease_s)
-    if token is None:
-        _return_unready(session, stage_id, generation)
-        return None
-    session.execute(
-        insert(Attempt).values(stage_id=stage_id, token=token, worker=worker, device=device)
-    )
-    ids = {"job_id": found.job_id, "stage_id": stage_id}
-    events.record(session, EventKind.CLAIMED, **ids, data={"worker": worker, "token": token})
-    return Claim(
-        stage_id=stage_id,
-        job_id=found.job_id,
-        token=token,
-        spec=spec,
-        planned=planned,
-        bundle_name=found.bundle_name,
-    )
-
-
-def _dispatched(session: Session, stage_id: int, generation: int) -> flow.AnyRow | None:
-    query = (
-        select(
-            Stage.job_id,
-            Stage.kind,
-            Stage.slot,
-            Stage.key,
-            Job.spec,
-            Job.bundle_name,
-        )
-        .join(Job, Job.id == Stage.job_id)
-        .where(
-            Stage.id == stage_id,
-            Stage.generation == generation,
-            Stage.status == StageStatus.DISPATCHED,
-        )
-    )
-    return session.execute(query).one_or_none()
-
-
-def _refuse(session: Session, stage_id: int, found: flow.AnyRow) -> None:
-    """The code has moved on since the job was planned: its keys no longer say what it makes."""
-    error = "this job was planned by another version of the method: submit it again"
-    cause = {"error_class": OTHER_METHOD, "error": error}
-    flow.lock_jobs(session, [found.job_id])
-    held = (Stage.id == stage_id, Stage.status == StageStatus.DISPATCHED)
-    if flow.move(session, StageStatus.FAILED, *held, **cause):
-        events.record(session, EventKind.FAILED, job_id=found.job_id, stage_id=stage_id, data=cause)
-        flow.set_back(session, found.job_id, stage_id, found.key)
-
-
-def _take(
-    session: Session, stage_id: int, generation: int, *, worker: str, lease_s: float
-) -> int | None:
-    """The conditional UPDATE of a claim; returns the new fencing token."""
-    statement = (
-        update(Stage)
-        .where(
-            Stage.id == stage_id,
-            Stage.generation == generation,
-            Stage.status == StageStatus.DISPATCHED,
-            Job.id == Stage.job_id,
-            Job.status == JobStatus.RUNNING,
-            ~Job.cancel_requested,
-            ~_unready_need(),
-        )
-        .values(
-            status=StageStatus.RUNNING,
-            token=Stage.token + 1,
-            worker=worker,
-            lease_until=flow.in_seconds(lease_s),
-            progress=0.0,
-        )
-        .returning(Stage.token)
-        .execution_options(synchronize_session=False)
-    )
-    return session.scalar(statement)
-
-
-def _unready_need() -> ColumnElement[bool]:
-    """Whether some artifact that the stage reads is not ready."""
-    needed = Artifact.key == any_(Stage.needs)
-    return select(Artifact.key).where(needed, Artifact.status != ArtifactStatus.READY).exists()
-
-
-def _return_unready(session: Session, stage_id: int, generation: int) -> None:
-    """A message that came before its needs: the stage waits in the catalogue instead."""
-    moved = flow.move(
-        session,
-        StageStatus.PENDING,
-        Stage.id == stage_id,
-        Stage.generation == generation,
-        Stage.status == StageStatus.DISPATCHED,
-        _unready_need(),
-    )
-    for row in moved:
-        flow.release(session, [row.id])
-        flow.wake_next(session, row.id)
-        events.record(session, EventKind.NOT_READY, job_id=row.job_id, stage_id=row.id)
 
 
 def _held_by(claim: Claim) -> tuple[ColumnElement[bool], ...]:
@@ -218,7 +77,11 @@ def heartbeat(
         note: What the stage is doing, for people.
         losses: The latest losses by name.
     """
-    told = {"progress": progress, "note": note, "losses_now": losses and dict(losses)}
+    told = {
+        "progress": None if progress is None else min(max(progress, 0.0), 1.0),
+        "note": None if note is None else _readable(note),
+        "losses_now": None if losses is None else _finite(losses),
+    }
     statement = (
         update(Stage)
         .where(*_held_by(claim), Job.id == Stage.job_id)
@@ -233,6 +96,16 @@ def heartbeat(
     if row is None:
         return Pulse.LOST
     return Pulse.CANCEL if row.cancel_requested else Pulse.GO
+
+
+def _finite(losses: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no word for infinity: such a loss becomes null, and the heartbeat goes through."""
+    return {name: value if math.isfinite(value) else None for name, value in losses.items()}
+
+
+def _readable(text: str) -> str:
+    """What Postgres can store of a text: no zero bytes, no halves of characters."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def record_preview(session: Session, claim: Claim, *, step: int, png: bytes) -> bool:
@@ -368,7 +241,7 @@ def fail(
     status = StageStatus.FAILED if for_good else StageStatus.PENDING
     if job.cancel_requested:
         status = StageStatus.CANCELLED
-    cause: dict[str, Any] = {"error_class": error_class, "error": message.replace("\0", "")}
+    cause: dict[str, Any] = {"error_class": error_class, "error": _readable(message)}
     due = flow.backoff(backoff_s, errors) if status is StageStatus.PENDING else None
     flow.move(session, status, *_held_by(claim), errors=errors, not_before=due, **cause)
     flow.end_attempt(session, claim.stage_id, claim.token, Outcome.ERROR, **cause)
@@ -392,7 +265,7 @@ def hand_back(session: Session, claim: Claim, reason: str) -> bool:
     if not flow.move(session, status, *_held_by(claim)):
         return _fenced(session, claim)
     outcome = Outcome.CANCELLED if cancelled else Outcome.RETURNED
-    flow.end_attempt(session, claim.stage_id, claim.token, outcome, error=reason)
+    flow.end_attempt(session, claim.stage_id, claim.token, outcome, error=_readable(reason))
     kind = EventKind.CANCELLED if cancelled else EventKind.RETURNED
     events.record(
         session, kind, job_id=claim.job_id, stage_id=claim.stage_id, data={"reason": reason}

@@ -127,6 +127,23 @@ def test_heartbeat_tells_progress_and_renews(crew: Crew, engine: Engine, message
     assert first(engine, claim.job_id).progress == 0.25, "what is not told stays"
 
 
+def test_nothing_that_a_stage_says_stops_its_heartbeat(
+    crew: Crew, engine: Engine, message: Message
+) -> None:
+    claim = claimed(crew, message)
+    with transaction(engine) as session:
+        told = {"progress": 1.0000001, "note": "a\0b \udcff"}
+        losses = {"total": float("nan"), "style": float("inf"), "l2": 1.5}
+        pulse = stages.heartbeat(session, claim, lease_s=30, losses=losses, **told)
+    assert pulse is Pulse.GO
+    stage = first(engine, claim.job_id)
+    assert (stage.progress, stage.note) == (1.0, "ab ?")
+    assert stage.losses_now == {"total": None, "style": None, "l2": 1.5}
+    with transaction(engine) as session:
+        assert break_down("no file \udcff\0.png")(session, claim)
+    assert first(engine, claim.job_id).error == "no file ?.png"
+
+
 def test_heartbeats_touch_no_index(crew: Crew, engine: Engine, message: Message) -> None:
     claim = claimed(crew, message)
     query = text("""SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables

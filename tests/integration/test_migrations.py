@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy import Engine, create_engine, func, inspect, select, text
+from sqlalchemy.exc import OperationalError
 
 from barber.catalogue import migrate
 from barber.catalogue.status import TRANSITIONS
@@ -74,6 +77,37 @@ def test_upgrade_twice_changes_nothing(empty: Engine) -> None:
     before = shape(empty)
     migrate.upgrade(empty.url.render_as_string(hide_password=False))
     assert shape(empty) == before
+
+
+def test_an_upgrade_waits_for_another_one(empty: Engine) -> None:
+    url = empty.url.render_as_string(hide_password=False)
+    with ThreadPoolExecutor(1) as pool:
+        with empty.begin() as other:
+            other.execute(select(func.pg_advisory_xact_lock(migrate.MIGRATION_LOCK)))
+            upgrading = pool.submit(migrate.upgrade, url)
+            waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            while not other.scalar(text(waiting)):
+                assert not upgrading.done()
+            assert inspect(other).get_table_names() == []
+        upgrading.result(60)
+    assert migrate.current(empty) == migrate.head()
+
+
+def test_a_migration_does_not_queue_behind_a_long_transaction(empty: Engine) -> None:
+    migrate.upgrade(empty)
+    with empty.begin() as reader:
+        reader.execute(text("SELECT count(*) FROM job"))
+        with pytest.raises(OperationalError, match="lock timeout"):
+            migrate.downgrade(empty, "base")
+    assert migrate.current(empty) == migrate.head(), "nothing was half done"
+
+
+def test_the_alembic_command_reads_the_settings(
+    empty: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BARBER_DATABASE_URL", empty.url.render_as_string(hide_password=False))
+    command.upgrade(migrate.configuration(), "head")
+    assert migrate.current(empty) == migrate.head()
 
 
 def test_alembic_finds_no_difference_to_the_models(engine: Engine) -> None:
