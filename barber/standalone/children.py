@@ -14,8 +14,8 @@ from pathlib import Path
 
 from barber.errors import SettingsError
 
-QUICK_S = 20.0  # a child that ends sooner after its start did not work at all
-MAX_QUICK_ENDS = 4
+QUICK_S = 60.0  # a child that ends sooner after its start did not work at all
+MAX_QUICK_ENDS = 3
 FIRST_PAUSE_S = 0.5  # before a restart; doubles with every quick end
 LOG_LIMIT_BYTES = 20 * 2**20  # a larger log is put aside at the next start
 REFUSED_CODE = 2  # the code of a child that says itself that starting again does not help
@@ -94,7 +94,7 @@ class Child:
         self._quick_ends = self._quick_ends + 1 if quick else 0
         if self._quick_ends >= MAX_QUICK_ENDS:
             raise SettingsError(
-                f"{self.name} {how}, the {self._quick_ends}th time right after its start: {said}"
+                f"{self.name} {how}, {self._quick_ends} times in a row soon after its start: {said}"
             )
         pause_s = FIRST_PAUSE_S * 2**self._quick_ends
         self._start_again_at = now + pause_s

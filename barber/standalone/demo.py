@@ -136,9 +136,12 @@ class _Demo:
             again=True,
             submitted_by="demo",
         )
-        self._console.print(f"{table}: {submission.accepted} jobs queued", highlight=False)
+        self._console.print(
+            f"{table}: {submission.accepted} jobs queued", highlight=False, soft_wrap=True
+        )
         for error in submission.refused:
-            self._console.print(f"refused {error}", style="yellow", highlight=False)
+            refusal = f"refused {error}"
+            self._console.print(refusal, style="yellow", highlight=False, soft_wrap=True)
         return submission
 
     def _views(self, engine: Engine, batch_id: int) -> list[JobView]:
@@ -209,6 +212,7 @@ class _Demo:
         self._console.print(
             f"results in {self._out / 'results'}, contact sheet {self._out / 'contact-sheet.png'}",
             highlight=False,
+            soft_wrap=True,
         )
 
 

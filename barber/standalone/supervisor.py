@@ -109,8 +109,11 @@ class Supervisor:
         trace: TracebackType | None,
     ) -> None:
         """Stops everything: workers first, so that they can still hand their stages back."""
-        already = self._interrupts
-        hurry = lambda: self._interrupts > max(already, 1)  # noqa: E731 (a second Ctrl-C)
+        before = max(self._interrupts, 1)
+
+        def hurry() -> bool:
+            return self._interrupts > before  # a second Ctrl-C
+
         try:
             stop_all(self._workers, WORKER_STOP_S, hurry=hurry)
             self._hand_back_stages()

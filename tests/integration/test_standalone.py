@@ -27,7 +27,7 @@ from tests.support.system import SHORT, write_tiny_bundle
 
 pytestmark = pytest.mark.integration
 
-BOOT_S = 240  # a worker imports torch; the machine may be busy
+BOOT_S = 420  # a worker imports torch; the machine may be busy
 
 
 @pytest.fixture(scope="module")
