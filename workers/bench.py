@@ -7,6 +7,7 @@ takes a result only from the holder of the claim's token.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from sqlalchemy.orm import Session
 from barber.catalogue import portraits, stages
 from barber.catalogue.db import transaction
 from barber.catalogue.store import Store, StoredFile
-from barber.errors import Cancelled, InputError, StoreError
+from barber.errors import InputError, StoreError
 from barber.pixels import encode_png
 from barber.plan import ArtifactKey, StageKind, plan
 from barber.settings import Settings
@@ -66,6 +67,11 @@ class Bench:
         self.worker, self.versions = worker, dict(versions)
         self.store = Store(settings.store_dir)
         self.failpoints = Failpoints(settings)
+        self._leaves_at = math.inf  # monotonic; then a stage under way is handed back
+
+    def leave_soon(self) -> None:
+        """Gives the stage at hand one more lease's time."""
+        self._leaves_at = min(self._leaves_at, time.monotonic() + self.settings.lease_s)
 
     def run(self, stage_id: int, generation: int) -> Outcome:
         """Claims a stage, works on it and records how it ended."""
@@ -102,7 +108,12 @@ class Bench:
         def on_middle() -> None:
             self.failpoints.hit(kind, Point.MID)
 
-        with Heart(self.engine, claim, self.settings, on_middle=on_middle) as heart:
+        def is_leaving() -> bool:
+            return time.monotonic() > self._leaves_at
+
+        with Heart(
+            self.engine, claim, self.settings, is_leaving=is_leaving, on_middle=on_middle
+        ) as heart:
             self.failpoints.hit(kind, Point.AFTER_CLAIM)
             self._check_bundle(claim)
             artifact = self._compute(claim, heart)
@@ -185,8 +196,7 @@ class Bench:
             exc_info=error if verdict.error_class == "bug" else None,
         )
         if verdict.action is Action.HAND_BACK:
-            reason = "cancelled" if isinstance(error, Cancelled) else sentence(error)
-            self._write(lambda session: stages.hand_back(session, claim, reason))
+            self._write(lambda session: stages.hand_back(session, claim, sentence(error)))
             return verdict
         self._write(
             lambda session: stages.fail(

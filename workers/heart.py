@@ -25,6 +25,10 @@ if TYPE_CHECKING:  # the pool's parent imports this module, and torch only its c
 log = logging.getLogger(__name__)
 
 PREVIEW_SIDE_PX = 256
+REASONS = {
+    stages.Pulse.CANCEL: "its job was cancelled",
+    stages.Pulse.LOST: "its lease was lost",
+}
 PREVIEW_EVERY = 4  # a preview costs a rendered picture: at most one per so many progress writes
 
 
@@ -51,10 +55,11 @@ class Heart:
         claim: stages.Claim,
         settings: Settings,
         *,
+        is_leaving: Callable[[], bool] = lambda: False,
         on_middle: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine, self._claim, self._settings = engine, claim, settings
-        self._on_middle = on_middle
+        self._is_leaving, self._on_middle = is_leaving, on_middle
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._live, name="heart", daemon=True)
         self._progress: Progress | None = None
@@ -79,10 +84,12 @@ class Heart:
         """Takes the stage's report.
 
         Raises:
-            Cancelled: The job was cancelled, or another worker has the stage.
+            Cancelled: The job was cancelled, another worker has the stage, or this one leaves.
         """
         if self.pulse is not stages.Pulse.GO:
-            raise Cancelled(f"stage {self._claim.stage_id}: {self.pulse}")
+            raise Cancelled(REASONS[self.pulse])
+        if self._is_leaving():
+            raise Cancelled("its worker shuts down")
         number = self._progress.number + 1 if self._progress else 1
         self._progress = Progress(
             done=report.done,

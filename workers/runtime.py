@@ -33,7 +33,8 @@ from workers.bench import Bench
 
 log = logging.getLogger(__name__)
 
-STOP_SIGNAL = signal.SIGUSR2  # from a child to its parent, see `worker`
+# Between a pool's parent and its child. Down: the worker leaves. Up: the child cannot serve.
+PARTING_SIGNAL = signal.SIGUSR2
 STICKY_EXIT_CODE = 70  # the child's own end after an error that its process cannot get over
 
 
@@ -170,7 +171,7 @@ def _load(settings: Settings, versions: dict[str, str]) -> tuple[Any, dict[str, 
 
 def stop_worker() -> None:
     """Asks the parent to stop as a failure: a new child would meet the same fault."""
-    os.kill(os.getppid(), STOP_SIGNAL)
+    os.kill(os.getppid(), PARTING_SIGNAL)
 
 
 @worker_process_init.connect
@@ -186,6 +187,9 @@ def _begin(**_: Any) -> None:
         log.error("the worker stops: %s", error, extra={"worker": name}, exc_info=not ours)
         stop_worker()
         return
+    if _runtime.bench is not None:
+        leave_soon = _runtime.bench.leave_soon
+        signal.signal(PARTING_SIGNAL, lambda *_: leave_soon())
     threading.Thread(
         target=_runtime.show_presence, args=(settings.lease_s / 3,), name="presence", daemon=True
     ).start()

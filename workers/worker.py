@@ -1,6 +1,6 @@
 """`python -m workers.worker --queues gpu --name gpu-0`: a Celery worker with one pool child.
 
-SIGTERM lets the stage at hand finish; a second one gives it the soft shutdown's minute.
+SIGTERM gives the stage at hand one more lease's time to finish; then it is handed back.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ import socket
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 from celery.exceptions import SecurityWarning
+from celery.signals import worker_shutting_down
 from celery.worker import state
 
 from barber.errors import BarberError, InputError
@@ -22,7 +25,7 @@ from barber.manifest import find_bundle, read_manifest
 from barber.settings import Settings
 from workers.app import GPU, QUEUES, create_app
 from workers.logs import configure_logging
-from workers.runtime import STOP_SIGNAL
+from workers.runtime import PARTING_SIGNAL
 
 log = logging.getLogger("workers.worker")  # not __name__: the module runs as __main__
 
@@ -56,9 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         without_heartbeat=True,
     )
     # As SIGTERM, which Celery handles, but with an exit code that tells a supervisor.
-    signal.signal(STOP_SIGNAL, lambda *_: setattr(state, "should_stop", REFUSED_EXIT_CODE))
+    signal.signal(PARTING_SIGNAL, lambda *_: setattr(state, "should_stop", REFUSED_EXIT_CODE))
+    worker_shutting_down.connect(lambda **_: _tell_children(worker), weak=False)
     worker.start()
     return int(worker.exitcode or 0)
+
+
+def _tell_children(worker: Any) -> None:
+    """Lets the children know that the worker leaves; a stage with far to go is handed back."""
+    for pid in worker.pool.info["processes"] if worker.pool else ():
+        with suppress(ProcessLookupError):
+            os.kill(pid, PARTING_SIGNAL)
 
 
 def _parser() -> argparse.ArgumentParser:

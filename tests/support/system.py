@@ -49,7 +49,7 @@ T = TypeVar("T")
 # Short pauses; the lease outlasts the stalls of a busy machine, and tests that kill shorten it.
 QUICK: dict[str, Any] = {
     "threads": 1,
-    "tick_s": 0.1,
+    "tick_s": 0.2,
     "lease_s": 15.0,
     "grace_s": 20.0,
     "sweep_s": 1.0,

@@ -1,0 +1,69 @@
+"""What a stage's own thread sees of the heartbeat."""
+
+import numpy as np
+import pytest
+
+from barber.catalogue.stages import Claim, Pulse
+from barber.errors import Cancelled
+from barber.plan import plan
+from barber.settings import Settings
+from barber.spec import JobSpec, PortraitKey
+from barber.stages.descent import StepReport
+from workers.heart import Heart
+
+SPEC = JobSpec(identity=PortraitKey("a" * 64), bundle="b" * 64)
+CLAIM = Claim(stage_id=1, job_id=1, token=1, spec=SPEC, planned=plan(SPEC)[0], bundle_name="tiny")
+
+
+def heart(*, progress_s=1000.0, **options):
+    url = "postgresql+psycopg2://u:p@127.0.0.1:1/none"
+    return Heart(None, CLAIM, Settings(database_url=url, progress_s=progress_s), **options)
+
+
+def report(done=0.1, preview=None):
+    return StepReport(
+        phase="w_plus", step=3, steps=30, done=done, losses={"total": 1.0}, preview=preview
+    )
+
+
+def picture():
+    return np.zeros((8, 8, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("pulse", "reason"), [(Pulse.CANCEL, "its job was cancelled"), (Pulse.LOST, "its lease")]
+)
+def test_stage_stops_at_the_step_after_the_bad_news(pulse, reason):
+    beating = heart()
+    beating.on_step(report())
+    beating.pulse = pulse
+
+    with pytest.raises(Cancelled, match=reason):
+        beating.on_step(report())
+
+
+def test_stage_stops_when_its_worker_leaves():
+    with pytest.raises(Cancelled, match="its worker shuts down"):
+        heart(is_leaving=lambda: True).on_step(report())
+
+
+def test_previews_are_made_at_a_bounded_rate():
+    made = []
+    rarely, often = heart(progress_s=1000.0), heart(progress_s=0.0)
+
+    for _ in range(5):
+        rarely.on_step(report(preview=lambda: made.append("rarely") or picture()))
+    for _ in range(5):
+        often.on_step(report(preview=lambda: made.append("often") or picture()))
+
+    assert made == ["often"] * 5
+
+
+def test_second_half_is_announced():
+    told = []
+    beating = heart(on_middle=lambda: told.append(True))
+
+    beating.on_step(report(done=0.4))
+    assert told == []
+    beating.on_step(report(done=0.6))
+    assert told == [True]
