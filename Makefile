@@ -18,7 +18,7 @@ demo: $(READY)  ## run eight jobs end to end and draw a contact sheet (ARGS=--ke
 
 test: $(READY)  ## unit, conformance, integration and browser tests
 	@$(BIN)/python -m pytest tests/unit
-	@$(BIN)/python -m pytest -m "not slow" tests/conformance tests/integration tests/browser -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" tests/conformance tests/integration tests/browser
 
 check: $(READY)  ## ruff, mypy strict, import contracts
 	@$(BIN)/ruff check --quiet
