@@ -60,7 +60,7 @@ class ParserPlan:
     decay: float = 0.01  # AdamW's
     warmup_steps: int = 50
     drawn_share: float = 0.25  # of the later batches, when there is a generator
-    drawn_from: int = 1500  # step from which the generator is taken as good enough
+    drawn_from: int = 1000  # step from which the generator is taken as good enough
     seed: int = 2
 
     def rate_at(self, step: int) -> float:

@@ -36,7 +36,7 @@ GEOMETRY = Geometry(
 GENERATOR_PLAN = GeneratorPlan(
     phases=((64, 4000), (128, 200), (64, 5000), (128, 5500)), detail_from=7390
 )
-PARSER_PLAN = ParserPlan(steps=3000)
+PARSER_PLAN = ParserPlan(steps=1900)
 # Stage params that suit this bundle: its w spreads wider than FFHQ's, so rates are higher.
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
