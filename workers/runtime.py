@@ -34,7 +34,8 @@ from workers.bench import Bench
 log = logging.getLogger(__name__)
 
 # Between a pool's parent and its child. Down: the worker leaves. Up: the child cannot serve.
-PARTING_SIGNAL = signal.SIGUSR2
+# The pool takes every signal that would end a process; this one is ignored when nobody listens.
+PARTING_SIGNAL = signal.SIGURG
 STICKY_EXIT_CODE = 70  # the child's own end after an error that its process cannot get over
 
 

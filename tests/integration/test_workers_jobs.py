@@ -12,6 +12,7 @@ import torch
 from barber.artifacts import Portrait
 from barber.catalogue import jobs, outbox, portraits
 from barber.catalogue.db import transaction
+from barber.catalogue.jobs import StageView
 from barber.models.bundle import ModelBundle
 from barber.pipeline import compose
 from barber.pixels import decode, read_recipe
@@ -199,13 +200,15 @@ def test_killed_dispatcher_is_replaced_and_nothing_is_lost(system, client):
 def test_running_stage_shows_itself_and_stops_when_its_job_is_cancelled(system, client):
     (job_id,) = client.submit(client.spec(71, 72, params=ENDLESS))
 
-    def shown() -> bool:
-        running = [stage for stage in system.job(job_id).stages if stage.status == "running"]
-        return any(s.preview_step and s.losses_now and s.progress for s in running)
+    def shown() -> StageView | None:
+        for stage in system.job(job_id).stages:
+            if stage.kind == "reconstruct" and stage.status == "running" and stage.preview_step:
+                return stage
+        return None
 
-    system.wait(shown, "progress, losses and a preview")
-    (stage,) = [stage for stage in system.job(job_id).stages if stage.status == "running"]
+    stage = system.wait(shown, "a preview")
     assert stage.note.startswith("w_plus ")
+    assert 0 < stage.progress < 1
     assert stage.losses_now["total"] > 0
 
     with transaction(system.engine) as session:
