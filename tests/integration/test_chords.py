@@ -10,6 +10,7 @@ import pytest
 from barber.settings import Settings
 from tests.support.postgres import fresh_database
 from tests.support.rabbitmq import rabbitmq
+from tests.support.redis_server import redis
 from tests.support.system import QUICK, Client, System, outcomes, write_tiny_bundle
 
 pytestmark = pytest.mark.integration
@@ -20,7 +21,7 @@ def filesystem() -> Iterator[str]:
     yield "filesystem://"
 
 
-@pytest.mark.parametrize("broker", [filesystem, rabbitmq])
+@pytest.mark.parametrize("broker", [filesystem, rabbitmq, redis])
 def test_chord_carries_a_job_to_its_blend(broker, server_url, tmp_path):
     write_tiny_bundle(tmp_path / "bundle")
     with broker() as broker_url, fresh_database(server_url) as url:
@@ -40,6 +41,6 @@ def test_chord_carries_a_job_to_its_blend(broker, server_url, tmp_path):
 
             assert [job.row.status for job in views] == ["succeeded", "succeeded"]
             assert {len(ends) for job in views for ends in outcomes(job).values()} <= {0, 1}
-            assert "swept" not in dispatcher.log.read_text()
+            assert "by the sweep" not in dispatcher.log.read_text()
             # Each process ends by itself, and in good order, when asked.
             assert (dispatcher.stop(60), worker.stop(60)) == (0, 0)
