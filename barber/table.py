@@ -248,13 +248,18 @@ class _RowReader:
         try:
             return self._planned(self._checked(line, name, cells))
         except InputError as error:
-            return RowError(line=line, name=name, reason=str(error))
+            shown = name if name.isprintable() else ascii(name)
+            return RowError(line=line, name=shown, reason=str(error))
 
     def _checked(self, line: int, name: str, cells: Sequence[str]) -> Row:
         if len(cells) > len(self._columns):
             raise InputError(
                 f"has {len(cells)} cells under {len(self._columns)} columns: "
                 "put quotes around a cell that holds the separator"
+            )
+        if not name.isprintable():
+            raise InputError(
+                f"the name {name!r} has characters that cannot be shown: leave them out"
             )
         if name in self._names:
             raise InputError(f"the name is used on line {self._names[name]}: give another")

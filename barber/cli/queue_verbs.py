@@ -191,7 +191,8 @@ def _job_table(rows: list[JobRow]) -> Table:
     for row in rows:
         status = Text(row.status, style=COLOURS[row.status])
         done = f"{row.progress:4.0%}"
-        table.add_row(str(row.id), str(row.batch_id), row.name, status, done, row.error or "")
+        name, error = Text(row.name), Text(row.error or "")  # no markup in them counts
+        table.add_row(str(row.id), str(row.batch_id), name, status, done, error)
     return table
 
 
@@ -211,12 +212,20 @@ def _show_job(view: JobView, result: Path | None) -> None:
     _print(table)
 
 
-def _stage_cells(stage: StageView) -> tuple[str, ...]:
+def _stage_cells(stage: StageView) -> tuple[str | Text, ...]:
     seconds = f"{stage.seconds:.1f}" if stage.seconds is not None else ""
     status = "reused" if stage.reused else str(stage.status)
     kind = f"{stage.kind} {stage.slot}"
     tries = str(len(stage.attempts))
-    return (str(stage.id), kind, status, seconds, tries, stage.worker or "", stage.error or "")
+    return (
+        str(stage.id),
+        kind,
+        status,
+        seconds,
+        tries,
+        stage.worker or "",
+        Text(stage.error or ""),
+    )
 
 
 def _answer(as_json: bool, sentence: str, **facts: Any) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy import Engine
 
 from barber.catalogue import jobs
@@ -140,8 +141,8 @@ class _Demo:
             f"{table}: {submission.accepted} jobs queued", highlight=False, soft_wrap=True
         )
         for error in submission.refused:
-            refusal = f"refused {error}"
-            self._console.print(refusal, style="yellow", highlight=False, soft_wrap=True)
+            refusal = Text(f"refused {error}", style="yellow")
+            self._console.print(refusal, soft_wrap=True)
         return submission
 
     def _views(self, engine: Engine, batch_id: int) -> list[JobView]:

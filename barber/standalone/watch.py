@@ -94,7 +94,8 @@ def _job_bars(rows: Sequence[JobRow]) -> Table:
     for row in rows:
         style = COLOURS[row.status]
         bar = ProgressBar(total=1.0, completed=row.progress, width=28)
-        table.add_row(f"  {row.name}", bar, Text(row.status, style=style), row.error or "")
+        name, error = Text(f"  {row.name}"), Text(row.error or "")  # no markup in them counts
+        table.add_row(name, bar, Text(row.status, style=style), error)
     return table
 
 
@@ -102,7 +103,7 @@ def _stage_bars(running: Sequence[RunningStage]) -> Table:
     table = Table.grid(padding=(0, 1))
     for stage in running:
         bar = ProgressBar(total=1.0, completed=stage.progress, width=28)
-        table.add_row(f"    {stage.worker}", bar, f"{stage.kind} of {stage.job_name}")
+        table.add_row(f"    {stage.worker}", bar, Text(f"{stage.kind} of {stage.job_name}"))
     return table
 
 

@@ -204,7 +204,8 @@ def test_failed_job_shows_its_error_and_is_retried(
 def test_cancelled_job_says_so_and_cannot_be_cancelled_twice(
     barber: Callable[..., Said], folder: Path
 ) -> None:
-    barber("submit", write(folder, "one,a.png,b.png,"))
+    barber("submit", write(folder, "[bold]one,a.png,b.png,"))
+    assert "[bold]one" in barber("jobs").out
     (row,) = barber("jobs", "--json").json
     assert barber("cancel", row["id"], "--json").json["status"] == "cancelled"
     said = barber("cancel", row["id"])

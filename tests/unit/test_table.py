@@ -172,6 +172,12 @@ def test_every_bad_row_is_listed(folder: Path) -> None:
     assert "used on line 4" in table.errors[2].reason
 
 
+def test_name_that_would_write_to_the_terminal_is_refused(folder: Path) -> None:
+    table = read(folder, "name,identity,hair\n\x1b[2Jx,a.png,b.png")
+    assert "cannot be shown" in table.errors[0].reason
+    assert "\x1b" not in str(table.errors[0])
+
+
 def test_too_small_and_oblong_pictures_are_refused(folder: Path) -> None:
     (folder / "small.png").write_bytes(picture(1, SIZE - 1))
     Image.new("RGB", (SIZE, SIZE * 2)).save(folder / "tall.png")
