@@ -26,7 +26,7 @@ check: $(READY)  ## ruff, mypy strict, import contracts
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
 
-conformance: $(READY)  ## compare with every reference vector, one line per array; an hour on one core
+conformance: $(READY)  ## compare with every reference vector, one line per array; some 20 minutes on one core
 	@$(BIN)/python -m pytest tests/conformance -v
 
 constraints: $(READY)  ## compile constraints.txt from pyproject.toml again
