@@ -13,9 +13,19 @@ from barber.catalogue.tables import Base
 from barber.settings import Settings
 
 
+def _ours(name: str | None, kind: str, _parents: object) -> bool:
+    """Leaves out the result backend's tables: Celery makes them in the same database by itself."""
+    return not (kind == "table" and name is not None and name.startswith("celery_"))
+
+
 def migrate(connection: Connection) -> None:
     """One transaction for all migrations, so that a failing one leaves nothing behind."""
-    context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        compare_type=True,
+        include_name=_ours,
+    )
     with connection.begin():
         connection.execute(text("SET LOCAL statement_timeout = '120s'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})

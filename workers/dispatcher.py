@@ -23,7 +23,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from barber.catalogue import dispatch, outbox
+from barber.catalogue import dispatch, events, outbox
 from barber.catalogue import workers as roster
 from barber.catalogue.db import open_engine, transaction
 from barber.errors import SettingsError
@@ -39,6 +39,7 @@ RELAY_ROWS = 32  # published in one transaction
 PRESENCE = "dispatcher"
 PRESENCE_S = 2.0  # between two signs of life
 LONGEST_PAUSE_S = 5.0  # between two tries while the database is away
+PRUNE_S = 3600.0  # between two deletions of old events
 
 STEPS: tuple[tuple[str, Callable[[Session, Settings], int]], ...] = (
     ("stages lost with their worker", dispatch.reap),
@@ -63,6 +64,7 @@ class Dispatcher:
         self._broker_is_down = False
         self.name = f"{PRESENCE}@{socket.gethostname()}"
         self._presence_due = 0.0
+        self._prune_due = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Ticks until told to stop; outlives a database or a broker that is away."""
@@ -72,6 +74,7 @@ class Dispatcher:
                 self.show_presence()
                 self.tick()
                 self.relay()
+                self.prune()
                 pause_s = self.settings.tick_s
             except (OperationalError, InterfaceError) as error:
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -105,6 +108,16 @@ class Dispatcher:
             outbox.done(session, [row.id for row in rows[:published]])
             outbox.postpone(session, [row.id for row in rows[published:]])
         return published
+
+    def prune(self) -> None:
+        """Deletes old events now and then, so that their table stays small."""
+        if time.monotonic() < self._prune_due:
+            return
+        with transaction(self.engine) as session:
+            rows = events.prune(session)
+        self._prune_due = time.monotonic() + PRUNE_S
+        if rows:
+            log.info("old events deleted", extra={"rows": rows})
 
     def show_presence(self) -> None:
         """Keeps this process's row among the workers fresh, for the console."""

@@ -56,7 +56,7 @@ def submit(
             connection.store,
             table,
             TableSettings.for_bundle(read_manifest(bundle), preset=preset),
-            bundle_name=connection.settings.bundle,
+            connection.settings,
             accept_valid=accept_valid,
             again=again,
             submitted_by=_user(),

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from barber.errors import InputError
-from barber.faces.renderer import face_params, render, sample_z
+from barber.faces.gallery import write_faces
 from barber.labels import Region, parse_regions
 from barber.manifest import find_bundle, read_manifest
-from barber.pixels import Pixels, encode_png, portrait_key, read_portrait
+from barber.pixels import Pixels, portrait_key, read_portrait
 from barber.settings import Settings
 from barber.spec import JobSpec, PortraitKey, RegionEdit, default_preset, preset_params
 from barber.table import MAX_SEED
@@ -161,17 +160,10 @@ def _check_writable(out: Path) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Tell the files as JSON.")
 def faces(out: Path, count: int, seed: int, size: int, as_json: bool) -> None:
-    """Draw portraits of people who do not exist; the same seed draws the same people."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out} cannot be a directory: {error.strerror}") from error
-    files = []
-    for number, z in enumerate(sample_z(np.random.default_rng(seed), count)):
-        file = out / f"face-{seed}-{number:04d}.png"
-        file.write_bytes(encode_png(render(face_params(z), size).pixels))
-        files.append(str(file))
-    click.echo(json.dumps({"files": files}) if as_json else f"{count} portraits in {out}")
+    """Draw portraits of people who do not exist, with label maps, parameters and an index."""
+    write_faces(out, count, seed, size)
+    facts = {"directory": str(out), "index": str(out / "index.csv"), "count": count}
+    click.echo(json.dumps(facts) if as_json else f"{count} portraits in {out}")
 
 
 @click.group()

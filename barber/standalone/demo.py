@@ -132,7 +132,7 @@ class _Demo:
             self._store,
             table,
             TableSettings.for_bundle(self._manifest),
-            bundle_name=self._supervisor.settings.bundle,
+            self._supervisor.settings,
             accept_valid=True,
             again=True,
             submitted_by="demo",

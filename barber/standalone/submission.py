@@ -13,6 +13,7 @@ from barber.catalogue.db import transaction
 from barber.catalogue.jobs import AlreadySubmitted, NewJob
 from barber.catalogue.store import Store
 from barber.errors import Conflict
+from barber.settings import Settings
 from barber.table import RowError, Table, TableError, TableSettings, read_table
 
 
@@ -29,9 +30,9 @@ def submit_table(
     engine: Engine,
     store: Store,
     path: Path,
-    settings: TableSettings,
+    defaults: TableSettings,
+    settings: Settings,
     *,
-    bundle_name: str,
     accept_valid: bool = False,
     again: bool = False,
     submitted_by: str | None = None,
@@ -42,8 +43,8 @@ def submit_table(
         engine: The catalogue.
         store: Where the portraits go.
         path: The CSV file.
-        settings: The bundle's sizes and presets.
-        bundle_name: Where workers find the bundle.
+        defaults: The bundle's sizes and presets.
+        settings: The system's: its bundle, and how often a stage may fail.
         accept_valid: Queue the sound rows and record the others as refused.
         again: Queue a table even when it was queued before.
         submitted_by: Who asks.
@@ -53,12 +54,12 @@ def submit_table(
         InputError: The table as a whole cannot be used.
         Conflict: The same table was queued before; the message names its batch.
     """
-    table = read_table(path, settings)
+    table = read_table(path, defaults)
     if table.errors and not (accept_valid and table.rows):
         raise TableError(_complaint(path, table, accept_valid), table.errors)
     with transaction(engine) as session:
         for source, data in table.files.values():
-            portraits.register(session, store, data, size=settings.size, name=source.name)
+            portraits.register(session, store, data, size=defaults.size, name=source.name)
         try:
             batch_id = jobs.submit(
                 session,
@@ -67,10 +68,12 @@ def submit_table(
                     NewJob(name=row.name, spec=row.spec, priority=row.priority)
                     for row in table.rows
                 ],
-                bundle_name=bundle_name,
+                bundle_name=settings.bundle,
                 refused=[error.to_json() for error in table.errors],
                 idempotency_key=secrets.token_hex(32) if again else table.digest,
                 submitted_by=submitted_by,
+                max_errors=settings.max_errors,
+                max_losses=settings.max_losses,
             )
         except AlreadySubmitted as error:
             raise Conflict(

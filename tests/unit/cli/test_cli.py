@@ -127,7 +127,8 @@ BAD_INPUT: list[tuple[list[str], str]] = [
     ([*COMPOSE, "--hair", "{f}/b.png", "--preset", "swift"], "unknown preset 'swift'"),
     ([*COMPOSE, "--hair", "{f}/b.png", "--out", "{f}/r.jpg"], "ends in .png"),
     ([*COMPOSE, "--hair", "{f}/b.png", "--out", "{f}/no/r.png"], "a directory that exists"),
-    (["faces", "{f}/a.png"], "cannot be a directory"),
+    (["faces", "{f}/a.png"], "cannot be made or read"),
+    (["faces", "{f}"], "is not empty"),
     (["jobs", "--home", "{f}/nowhere"], "nothing runs on"),
     (["submit", "{f}/t.csv", "--home", "{f}/nowhere"], "nothing runs on"),
     (["up", "--home", "{f}/h", "--bundle", "missing"], "no bundle at 'missing'"),
@@ -207,14 +208,16 @@ def test_bundle_show_tells_sizes_presets_and_scores(
 
 
 def test_faces_are_the_same_for_the_same_seed(barber: Callable[..., Said], tmp_path: Path) -> None:
-    one = json.loads(barber("faces", tmp_path / "1", "--count", 2, "--seed", 3, "--json").out)
-    two = json.loads(barber("faces", tmp_path / "2", "--count", 3, "--seed", 3, "--json").out)
-    assert [len(one["files"]), len(two["files"])] == [2, 3]
-    first = [Path(said["files"][0]).read_bytes() for said in (one, two)]
-    assert first[0] == first[1]
-    assert decode(first[0], name="face").shape == (128, 128, 3)
-    other = json.loads(barber("faces", tmp_path / "3", "--count", 1, "--json").out)
-    assert Path(other["files"][0]).read_bytes() != first[0]
+    def first_face(folder: str, *words: object) -> bytes:
+        said = json.loads(barber("faces", tmp_path / folder, *words, "--json").out)
+        rows = (tmp_path / folder / "index.csv").read_text().splitlines()
+        assert len(rows) == said["count"] + 1
+        return (tmp_path / folder / "face-0000.png").read_bytes()
+
+    one = first_face("1", "--count", 2, "--seed", 3)
+    assert one == first_face("2", "--count", 3, "--seed", 3)
+    assert decode(one, name="face").shape == (128, 128, 3)
+    assert one != first_face("3", "--count", 1)
 
 
 def test_command_line_does_not_load_torch_until_it_composes() -> None:
