@@ -58,6 +58,6 @@ $(READY): pyproject.toml constraints.txt
 	echo 'Setting up .venv (once; a few minutes when the packages must be downloaded) ...'; \
 	"$$found" -m venv $(VENV); \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv; \
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt \
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt \
 	    -e '.[standalone]' --group dev; \
 	touch $@
