@@ -46,7 +46,8 @@ class ServerAccount:
         if setpriv is not None:
             prefix = (
                 *(setpriv, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"),
-                *("--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--"),
+                *("--inh-caps=+dac_override", "--ambient-caps=+dac_override"),
+                *("--pdeathsig=INT", "--"),  # stepping down clears what the parent had set
             )
             if _can_enter(prefix, closed):
                 return cls(uid=user.pw_uid, gid=user.pw_gid, prefix=prefix)

@@ -59,7 +59,7 @@ class Child:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_end_with_parent(),
+                preexec_fn=end_with_parent(signal.SIGTERM),
             )
         self._started_at = time.monotonic()
         self._start_again_at = None
@@ -155,9 +155,13 @@ def last_line(log_file: Path) -> str:
     return "it said nothing"
 
 
-def _end_with_parent() -> Callable[[], None] | None:
-    """On Linux: has the kernel end the child when we are killed and cannot stop it ourselves."""
+def end_with_parent(sign: signal.Signals) -> Callable[[], None] | None:
+    """What a child does before its program starts, so that it does not outlive us.
+
+    On Linux the kernel then sends `sign` when the thread that started it is gone, even one that
+    was killed and could stop nothing itself. Elsewhere None: the next start clears up.
+    """
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+    return lambda: prctl(PR_SET_PDEATHSIG, int(sign))

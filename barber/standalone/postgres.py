@@ -29,6 +29,7 @@ from psycopg2 import sql
 from barber.errors import SettingsError
 from barber.settings import DATABASE_DRIVER
 from barber.standalone.account import ServerAccount
+from barber.standalone.children import end_with_parent
 from barber.standalone.home import write_private
 
 ROLE = "barber"
@@ -315,6 +316,7 @@ class EmbeddedPostgres:
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
+                    preexec_fn=end_with_parent(signal.SIGINT),
                 )
             if self._answers():
                 self._write_state(self._state)

@@ -231,7 +231,9 @@ class Supervisor:
             time.sleep(0.05)
 
     def _catch_signals(self) -> None:
-        for sign in (signal.SIGINT, signal.SIGTERM):
+        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if sign is signal.SIGHUP and signal.getsignal(sign) is signal.SIG_IGN:
+                continue  # started with nohup: the terminal may go
             self._old_handlers[sign] = signal.signal(sign, self._on_signal)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:

@@ -55,6 +55,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def below_root() -> Iterator[Path]:
     """A directory that only root may enter, as a checkout below /root is."""
+    if os.geteuid() != 0:
+        pytest.skip("only root has a directory that only root may enter")
     closed = Path("/root") / f"barber-test-{os.getpid()}"
     closed.mkdir(mode=0o700)
     try:
@@ -175,6 +177,26 @@ def test_no_server_in_an_explicit_directory_is_said(tmp_path: Path) -> None:
         find_binaries(tmp_path)
     with pytest.raises(SettingsError, match="the data need PostgreSQL 9"):
         find_binaries(major="9")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's help is Linux's")
+@pytest.mark.parametrize("below", ["open", "closed"])
+def test_server_ends_with_its_owner(
+    cluster: Path, below: str, request: pytest.FixtureRequest
+) -> None:
+    directory = cluster if below == "open" else request.getfixturevalue("below_root") / "data"
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(directory)], stdout=subprocess.PIPE, text=True
+    )
+    assert owner.stdout is not None
+    server = psutil.Process(int(owner.stdout.readline()))
+    owner.kill()
+    owner.wait()
+    owner.stdout.close()
+    deadline = time.monotonic() + 20
+    while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, "the server outlives its owner"
+        time.sleep(0.05)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to step down")
