@@ -60,7 +60,11 @@ class Machine:
 
     def environ(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("BARBER_")}
-        return kept | {"BARBER_BUNDLE": str(self.bundle), "BARBER_LEASE_S": "3"}
+        return kept | {
+            "BARBER_BUNDLE": str(self.bundle),
+            "BARBER_LEASE_S": "3",
+            "BARBER_GRACE_S": "8",
+        }
 
     @property
     def log(self) -> str:
