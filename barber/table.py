@@ -333,6 +333,8 @@ class _RowReader:
             pixels: Pixels = read_portrait(data, self._settings.size, name=path.name)
         except OSError as error:
             return InputError(f"the file {path} cannot be read: {error.strerror}")
+        except ValueError:  # a NUL byte
+            return InputError(f"{str(path)!r} cannot be the name of a file: correct the cell")
         except InputError as error:
             return error
         key = portrait_key(pixels)

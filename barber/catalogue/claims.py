@@ -71,6 +71,7 @@ def claim(
         spec=spec,
         planned=planned,
         bundle_name=found.bundle_name,
+        errors=found.errors,
     )
 
 
@@ -81,6 +82,7 @@ def _dispatched(session: Session, stage_id: int, generation: int) -> flow.AnyRow
             Stage.kind,
             Stage.slot,
             Stage.key,
+            Stage.errors,
             Job.spec,
             Job.bundle_name,
         )

@@ -226,6 +226,7 @@ def test_losses_and_errors_have_budgets_of_their_own(
     claim = claimed(crew, message)
     stage = first(engine, claim.job_id)
     assert (stage.status, stage.errors, stage.losses) == (StageStatus.RUNNING, 2, 4)
+    assert claim.errors == 2, "a worker must know the earlier errors: a bug is repeated only once"
 
 
 def test_the_last_loss_fails_the_stage_and_its_job(

@@ -145,6 +145,7 @@ def test_unknown_column_lists_what_is_allowed(folder: Path) -> None:
         ("a.png,.,,,,", "cannot be read: Is a directory"),
         ("a.png,broken.png,,,,", "broken.png"),
         ("a.png,notes.txt,,,,", "notes.txt is not a picture"),
+        ("a.png,b\0.png,,,,", "cannot be the name of a file"),
         ("a.png,b.png,,high,,", "priority is 'high'"),
         ("a.png,b.png,,1.5,,", "priority is '1.5'"),
         ("a.png,b.png,,1001,,", "priority is '1001'"),
