@@ -24,6 +24,9 @@ class Geometry:
     loss_size: int  # side of the pictures that LPIPS, style and morphology see
 
     def __post_init__(self) -> None:
+        counts = (self.style_dim, self.mapping_layers, *(count for _, count in self.channels))
+        if any(not isinstance(count, int) or count < 1 for count in counts):
+            raise CheckpointError(f"geometry counts must be whole numbers from 1 up, not {counts}")
         sizes = (self.image_size, self.f_size, self.label_size, self.loss_size)
         if any(s < 4 or s & (s - 1) for s in sizes):
             raise CheckpointError(f"geometry sizes must be powers of two from 4 up, not {sizes}")
@@ -98,5 +101,5 @@ class Geometry:
         """Raises CheckpointError when a field is missing, surplus or out of range."""
         try:
             return cls(**{**data, "channels": tuple((int(s), int(c)) for s, c in data["channels"])})
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"the manifest's geometry cannot be read: {error}") from error

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from barber.errors import CheckpointError
+from barber.errors import CheckpointError, InputError
 from barber.geometry import Geometry
+from barber.spec import StageParams
 
 MANIFEST_NAME = "manifest.json"
 FORMAT = 1
@@ -94,9 +95,26 @@ class Manifest:
         try:
             fields["geometry"] = Geometry.from_json(fields["geometry"])
             fields["files"] = {name: FileRecord(**entry) for name, entry in fields["files"].items()}
-            return cls(**fields)
-        except (KeyError, TypeError, AttributeError) as error:
+            manifest = cls(**fields)
+            manifest._check()
+        except (KeyError, TypeError, AttributeError, InputError) as error:
             raise CheckpointError(f"the manifest cannot be read: {error}") from error
+        return manifest
+
+    def _check(self) -> None:
+        """Raises TypeError or InputError when a value is not of its kind."""
+        kinds: dict[str, type] = dict.fromkeys(("name", "licence", "source"), str)
+        kinds |= dict.fromkeys(("segmenter", "vgg", "presets", "scores"), dict)
+        for name, kind in kinds.items():
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(f"{name} is {getattr(self, name)!r}, not of type {kind.__name__}")
+        for name, record in self.files.items():
+            if not (isinstance(record.sha256, str) and isinstance(record.bytes, int)):
+                raise TypeError(f"the record of {name} needs a digest and a whole number of bytes")
+        if not all(isinstance(score, int | float) for score in self.scores.values()):
+            raise TypeError("scores must be numbers")
+        for preset in self.presets.values():
+            StageParams.from_json(preset)
 
 
 def read_manifest(path: Path) -> Manifest:

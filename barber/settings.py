@@ -13,6 +13,8 @@ from barber.errors import SettingsError
 DATABASE_DRIVER = "postgresql+psycopg2"
 BROKER_SCHEMES = ("filesystem", "amqp", "amqps", "pyamqp", "redis", "rediss")
 
+LEAST = {"window": 1, "tick_s": 0.01, "lease_s": 0.1, "max_errors": 1, "max_losses": 1}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -42,6 +44,16 @@ class Settings:
                 f"BARBER_DATABASE_URL starts with {scheme!r}: it must name its driver, "
                 f"{DATABASE_DRIVER}://user:password@host:port/name"
             )
+        for name, url in (("DATABASE", self.database_url), ("BROKER", self.broker_url)):
+            try:
+                urlsplit(url).port  # noqa: B018 - reading it checks it
+            except ValueError as error:
+                raise SettingsError(f"BARBER_{name}_URL cannot be read: {error}") from None
+        for name, least in LEAST.items():
+            if getattr(self, name) < least:
+                raise SettingsError(
+                    f"BARBER_{name.upper()} is {getattr(self, name):g}: give {least:g} or more"
+                )
         broker = urlsplit(self.broker_url).scheme
         if broker not in BROKER_SCHEMES:
             raise SettingsError(
@@ -57,11 +69,6 @@ class Settings:
     def broker_dir(self) -> Path:
         """Folder of the filesystem broker; unused with another broker."""
         return self.home / "broker"
-
-    @property
-    def result_backend_url(self) -> str:
-        """Celery's result backend: the catalogue's own server (chords need one)."""
-        return f"db+{self.database_url}"
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:

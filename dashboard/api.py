@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from barber.catalogue import jobs
 from barber.catalogue.jobs import BatchRow, JobRow, JobView, StageView
+from barber.errors import InputError
 from dashboard import record
 from dashboard.jobs import OPERATOR, status_asked
 from dashboard.paging import Page, page_of, place, whole_number
@@ -66,7 +67,10 @@ def show(job_id: int) -> ResponseReturnValue:
 @blueprint.post("/jobs/<id:job_id>/retry")
 def retry(job_id: int) -> ResponseReturnValue:
     """Sets failed stages back; `{"stage": ID}` names one."""
-    stage_id = (request.get_json(silent=True) or {}).get("stage")
+    body = request.get_json(silent=True) or {}
+    if not isinstance(body, dict):
+        raise InputError('the body must be an object such as {"stage": 7}, or empty')
+    stage_id = body.get("stage")
     wanted = {"stage": str(stage_id)} if stage_id is not None else {}
     with record.transaction() as session:
         stage = whole_number(wanted, "stage")

@@ -17,6 +17,7 @@ from barber.errors import (
     Cancelled,
     CheckpointError,
     InputError,
+    NotFound,
     StageError,
     StoreError,
 )
@@ -61,7 +62,8 @@ TABLE: Final[tuple[tuple[tuple[type[BaseException], ...], Verdict], ...]] = (
     ((InputError,), INPUT),
     ((StageError,), STAGE),
     ((CheckpointError,), BUNDLE),
-    ((StoreError, OSError, OperationalError, InterfaceError), IO),
+    # NotFound: an artifact that was ready at the claim was found damaged before it was read.
+    ((StoreError, NotFound, OSError, OperationalError, InterfaceError), IO),
     ((MemoryError,), OUT_OF_MEMORY),
 )
 

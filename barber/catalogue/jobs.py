@@ -255,7 +255,7 @@ def retry(session: Session, job_id: int, *, by: str, stage_id: int | None = None
         How many stages were set back.
 
     Raises:
-        NotFound: No such job.
+        NotFound: No such job, or it has no such stage.
         Conflict: Nothing of it has failed or was cancelled, or its end is still awaited.
     """
     status = _locked_status(session, job_id)
@@ -263,6 +263,7 @@ def retry(session: Session, job_id: int, *, by: str, stage_id: int | None = None
         raise Conflict(f"job {job_id} is being cancelled: retry it when that is done")
     failed = Stage.status == StageStatus.FAILED
     if stage_id is not None:
+        _check_retriable(session, job_id, stage_id)
         failed &= Stage.id == stage_id
     moved = flow.move(
         session,
@@ -393,3 +394,12 @@ def _cancel_requested(session: Session, job_id: int) -> bool:
 def _require_batch(session: Session, batch_id: int) -> None:
     if session.scalar(select(Batch.id).where(Batch.id == batch_id)) is None:
         raise NotFound(f"no batch {batch_id}")
+
+
+def _check_retriable(session: Session, job_id: int, stage_id: int) -> None:
+    mine = (Stage.id == stage_id, Stage.job_id == job_id)
+    status = session.scalar(select(Stage.status).where(*mine))
+    if status is None:
+        raise NotFound(f"job {job_id} has no stage {stage_id}: its page lists those it has")
+    if status not in (StageStatus.FAILED, StageStatus.CANCELLED):
+        raise Conflict(f"stage {stage_id} of job {job_id} is {status}: nothing to retry")

@@ -23,9 +23,7 @@ device_option = click.option("--device", help="cpu, cuda:0, ..")
 @click.option(
     "--home",
     type=click.Path(path_type=Path),
-    default=DEFAULT_HOME,
-    show_default=True,
-    help="Database, results and logs lie here.",
+    help=f"Database, results and logs lie here. [default: BARBER_HOME, else {DEFAULT_HOME}]",
 )
 @port_option
 @workers_option
@@ -34,7 +32,7 @@ device_option = click.option("--device", help="cpu, cuda:0, ..")
 @click.pass_obj
 def up(
     environ: Mapping[str, str],
-    home: Path,
+    home: Path | None,
     port: int | None,
     workers: int | None,
     bundle: str | None,
@@ -43,6 +41,7 @@ def up(
     """Start database, workers and console, and stay until Ctrl-C."""
     from barber.standalone.supervisor import Supervisor, UpOptions
 
+    home = home or Path(environ.get("BARBER_HOME") or DEFAULT_HOME)
     options = UpOptions(home=home, port=port, workers=workers, bundle=bundle, device=device)
     with Supervisor(options, environ=environ, say=click.echo) as supervisor:
         if not supervisor.stopping:

@@ -308,6 +308,19 @@ def test_nothing_failed_nothing_to_retry(
         jobs.retry(session, job_id, by="ann")
 
 
+def test_a_stage_that_is_not_the_jobs_or_has_not_failed_is_not_retried(
+    crew: Crew, engine: Engine, people: list[PortraitKey]
+) -> None:
+    (job_id,) = submit(engine, [alone(people[0])])
+    crew.work({"reconstruct": break_down()})
+    blend = next(s.id for s in view(engine, job_id).stages if s.kind == "blend")
+    with transaction(engine) as session:
+        with pytest.raises(NotFound, match="has no stage 99999"):
+            jobs.retry(session, job_id, by="ann", stage_id=99999)
+        with pytest.raises(Conflict, match=f"stage {blend} of job {job_id} is pending"):
+            jobs.retry(session, job_id, by="ann", stage_id=blend)
+
+
 # Reading
 
 

@@ -183,6 +183,13 @@ def test_retry_by_the_button_sets_the_failed_stage_back_and_the_job_succeeds(con
     assert sorted(ran) == ["align", "align", "blend"]
 
 
+def test_a_retry_whose_body_is_no_object_is_refused(console):
+    job_id = console.submit()
+    response = console.client.post(f"/api/v1/jobs/{job_id}/retry", json=[1])
+    assert response.status_code == 400
+    assert "must be an object" in response.get_json()["error"]["message"]
+
+
 def test_cancel_by_the_button_ends_a_queued_job_which_can_be_retried(console):
     job_id = console.submit()
     assert console.post(f"/jobs/{job_id}/cancel").status_code == 303

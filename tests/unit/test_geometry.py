@@ -29,6 +29,7 @@ def test_official_channels_halve_above_64() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"style_dim": 0}, "whole numbers from 1 up"),
         ({"image_size": 300}, "powers of two"),
         ({"f_size": 256}, "F is 256 wide"),
         ({"f_size": 4}, "F is 4 wide"),

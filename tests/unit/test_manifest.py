@@ -97,6 +97,26 @@ def test_a_surplus_field_is_refused(tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"presets": 5},
+        {"presets": {"demo": 5}},
+        {"presets": {"demo": {"blend": {"steps": 0}}}},
+        {"scores": None},
+        {"scores": {"psnr": "high"}},
+        {"name": 7},
+        {"files": {"a": {"sha256": "0" * 64, "bytes": "x"}}},
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+    data = tiny_manifest().to_json() | changes
+    (tmp_path / "manifest.json").write_text(json.dumps(data))
+
+    with pytest.raises(CheckpointError, match="the manifest cannot be read"):
+        read_manifest(tmp_path)
+
+
 def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is no bundle"):
         read_manifest(tmp_path)

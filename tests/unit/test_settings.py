@@ -20,7 +20,6 @@ def test_variables_become_typed_fields() -> None:
     settings = read(BARBER_WINDOW="3", BARBER_LEASE_S="2.5", BARBER_HOME="/data")
     assert (settings.window, settings.lease_s) == (3, 2.5)
     assert settings.store_dir == Path("/data/store")
-    assert settings.result_backend_url == f"db+{URL}"
 
 
 def test_settings_survive_the_environment_of_a_child() -> None:
@@ -34,6 +33,9 @@ def test_settings_survive_the_environment_of_a_child() -> None:
         ({"BARBER_DATABASE_URL": ""}, "BARBER_DATABASE_URL is not set"),
         ({"BARBER_DATABASE_URL": "postgresql://u@h/d"}, "must name its driver"),
         ({"BARBER_BROKER_URL": "sqs://"}, "BARBER_BROKER_URL starts with 'sqs'"),
+        ({"BARBER_DATABASE_URL": URL.replace("5432", "abc")}, "BARBER_DATABASE_URL cannot be read"),
+        ({"BARBER_WINDOW": "0"}, "BARBER_WINDOW is 0: give 1 or more"),
+        ({"BARBER_TICK_S": "0"}, "BARBER_TICK_S is 0: give 0.01 or more"),
         ({"BARBER_WINDOW": "many"}, "BARBER_WINDOW is 'many'"),
         ({"BARBER_WINDOW": "1.5"}, "BARBER_WINDOW is '1.5'"),
         ({"BARBER_LEASE_S": "-1"}, "BARBER_LEASE_S is '-1'"),

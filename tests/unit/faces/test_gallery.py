@@ -57,3 +57,16 @@ def test_refuses_arguments_out_of_range(tmp_path, count, seed, size, named):
     with pytest.raises(InputError, match=named):
         write_faces(tmp_path / "out", count=count, seed=seed, size=size)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupted_drawing_leaves_nothing(tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("barber.faces.gallery._write_pictures", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_faces(tmp_path / "out", 3, 0, 16)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert not any((tmp_path / "out").iterdir())
+    monkeypatch.undo()
+    write_faces(tmp_path / "out", 1, 0, 16)

@@ -31,7 +31,7 @@ def write(path: Path, *, name: str = "written") -> Manifest:
         heads=bundle.perceptual.heads.state_dict(),
         pca=bundle.pca,
         w_avg=bundle.w_avg,
-        presets={"demo": {"steps": 3}},
+        presets={"demo": {"target": {"steps": 3}}},
         licence="none needed",
         source="drawn from a seed",
         scores={"psnr_db": 12.5},
@@ -56,7 +56,7 @@ def test_a_written_bundle_loads_and_computes_the_same(tmp_path: Path) -> None:
 
     assert loaded.manifest == manifest == read_manifest(tmp_path / "b")
     assert loaded.digest == manifest.digest
-    assert (loaded.name, loaded.presets) == ("written", {"demo": {"steps": 3}})
+    assert (loaded.name, loaded.presets) == ("written", {"demo": {"target": {"steps": 3}}})
     w_plus = original.w_avg.expand(1, original.geometry.rows, -1)
     picture = loaded.generator.synthesize(w_plus, Noise.buffers())
     assert torch.equal(picture, original.generator.synthesize(w_plus, Noise.buffers()))
