@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from barber.errors import InputError
@@ -38,21 +42,32 @@ def write_faces(out: Path, count: int, seed: int, size: int) -> None:
     codes = sample_z(np.random.default_rng(seed), count)
     first = render(face_params(codes[0]), size)  # a bad size is refused before a folder is made
     _make_empty(out)
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        with (out / "index.csv").open("w", newline="", encoding="utf-8") as file:
-            index = csv.writer(file)
-            index.writerow(["name", "portrait", "label_map", "params", "seed", "number"])
-            for number, code in enumerate(codes):
-                params = face_params(code)
-                drawn = render(params, size) if number else first
-                name = f"face-{number:04d}"
-                files = [f"{name}.png", f"{name}.labels.png", f"{name}.json"]
-                _write_pictures(drawn, out / files[0], out / files[1])
-                text = json.dumps(params.to_json(), indent=2)
-                (out / files[2]).write_text(text + "\n", encoding="utf-8")
-                index.writerow([name, *files, seed, number])
+        part.mkdir()
+        _write_all(part, codes, first, seed, size)
+        part.rename(out)  # whole or not at all
     except OSError as error:
         raise InputError(f"cannot write into {out}: {error}; free some room") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write_all(
+    folder: Path, codes: NDArray[np.floating[Any]], first: Rendering, seed: int, size: int
+) -> None:
+    with (folder / "index.csv").open("w", newline="", encoding="utf-8") as file:
+        index = csv.writer(file)
+        index.writerow(["name", "portrait", "label_map", "params", "seed", "number"])
+        for number, code in enumerate(codes):
+            params = face_params(code)
+            drawn = render(params, size) if number else first
+            name = f"face-{number:04d}"
+            files = [f"{name}.png", f"{name}.labels.png", f"{name}.json"]
+            _write_pictures(drawn, folder / files[0], folder / files[1])
+            text = json.dumps(params.to_json(), indent=2)
+            (folder / files[2]).write_text(text + "\n", encoding="utf-8")
+            index.writerow([name, *files, seed, number])
 
 
 def _make_empty(out: Path) -> None:
