@@ -11,7 +11,6 @@ from sqlalchemy import Engine, text
 
 from barber.catalogue import dispatch, jobs, outbox
 from barber.catalogue.db import transaction
-from barber.catalogue.jobs import JobView
 from barber.catalogue.status import EventKind, JobStatus, StageStatus
 from barber.settings import Settings
 from barber.spec import BlendParams, JobSpec, PortraitKey, StageParams
@@ -23,6 +22,7 @@ from tests.support.builders import (
     known_portraits,
     submit,
     succeed,
+    view,
 )
 from tests.support.invariants import offences
 
@@ -43,11 +43,6 @@ def portraits(engine: Engine) -> list[PortraitKey]:
 @pytest.fixture
 def crew(engine: Engine, settings: Settings) -> Crew:
     return Crew(engine, settings)
-
-
-def view(engine: Engine, job_id: int) -> JobView:
-    with transaction(engine) as session:
-        return jobs.job(session, job_id)
 
 
 def alone(portrait: PortraitKey, seed: int = 0) -> JobSpec:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine
 
-from barber.catalogue import dispatch, jobs
+from barber.catalogue import dispatch
 from barber.catalogue.db import transaction
-from barber.catalogue.jobs import JobView
 from barber.catalogue.status import EventKind, JobStatus
 from barber.plan import plan
 from barber.settings import Settings
 from barber.spec import JobSpec, PortraitKey
-from tests.support.builders import BUNDLE, Crew, hair_spec, known_portraits, submit
+from tests.support.builders import BUNDLE, Crew, hair_spec, known_portraits, submit, view
 
 pytestmark = pytest.mark.integration
 
@@ -25,11 +24,6 @@ def portraits(engine: Engine) -> list[PortraitKey]:
 @pytest.fixture
 def crew(engine: Engine, settings: Settings) -> Crew:
     return Crew(engine, settings)
-
-
-def view(engine: Engine, job_id: int) -> JobView:
-    with transaction(engine) as session:
-        return jobs.job(session, job_id)
 
 
 def statuses(engine: Engine, job_id: int) -> dict[str, str]:

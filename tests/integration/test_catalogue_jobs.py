@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event, text
 
 from barber.catalogue import events, jobs, portraits, stages, workers
 from barber.catalogue.db import transaction
-from barber.catalogue.jobs import AlreadySubmitted, JobView, NewJob
+from barber.catalogue.jobs import AlreadySubmitted, NewJob
 from barber.catalogue.status import EventKind, JobStatus, StageStatus
 from barber.catalogue.store import Store, StoredFile
 from barber.errors import Conflict, InputError, NotFound
@@ -28,6 +28,7 @@ from tests.support.builders import (
     known_portraits,
     picture,
     submit,
+    view,
 )
 from tests.support.invariants import offences
 
@@ -47,11 +48,6 @@ def people(engine: Engine) -> list[PortraitKey]:
 @pytest.fixture
 def crew(engine: Engine, settings: Settings) -> Crew:
     return Crew(engine, settings)
-
-
-def view(engine: Engine, job_id: int) -> JobView:
-    with transaction(engine) as session:
-        return jobs.job(session, job_id)
 
 
 def alone(portrait: PortraitKey) -> JobSpec:

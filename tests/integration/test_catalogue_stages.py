@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 
 from barber.catalogue import dispatch, jobs, stages
 from barber.catalogue.db import transaction
-from barber.catalogue.jobs import JobView, StageView
+from barber.catalogue.jobs import StageView
 from barber.catalogue.stages import Claim, Pulse
 from barber.catalogue.status import EventKind, JobStatus, Outcome, StageStatus
 from barber.errors import NotFound
@@ -22,6 +22,7 @@ from tests.support.builders import (
     known_portraits,
     submit,
     succeed,
+    view,
 )
 from tests.support.invariants import offences
 
@@ -45,11 +46,6 @@ def message(crew: Crew, job_id: int) -> Message:
     """The message about the job's reconstruct."""
     crew.tick()
     return crew.messages()[0]
-
-
-def view(engine: Engine, job_id: int) -> JobView:
-    with transaction(engine) as session:
-        return jobs.job(session, job_id)
 
 
 def first(engine: Engine, job_id: int) -> StageView:

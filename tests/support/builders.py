@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from barber.catalogue import dispatch, jobs, outbox, portraits, stages
 from barber.catalogue.db import transaction
-from barber.catalogue.jobs import NewJob
+from barber.catalogue.jobs import JobView, NewJob
 from barber.catalogue.stages import Claim
 from barber.catalogue.store import Store, StoredFile
 from barber.catalogue.tables import Portrait
@@ -164,3 +164,9 @@ class Crew:
             for message in messages:
                 self.run(message, (endings or {}).get(message["kind"], succeed))
         raise AssertionError(f"still busy after {rounds} rounds")
+
+
+def view(engine: Engine, job_id: int) -> JobView:
+    """One job as the catalogue shows it now."""
+    with transaction(engine) as session:
+        return jobs.job(session, job_id)
