@@ -1,4 +1,4 @@
-"""Keep where a portrait comes from, its own label map, and what was found before a job was queued."""
+"""Keep the origins of portraits, their own label maps, and what was found before queueing."""
 
 from __future__ import annotations
 
