@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from PIL import Image
 from sqlalchemy import select
@@ -29,6 +30,9 @@ class PortraitRow:
     height: int
     side_px: int
     file_sha256: str
+    labels_file_sha256: str | None  # of its own label map
+    photo_file_sha256: str | None  # of the photograph that it was cut from
+    crop: Mapping[str, Any] | None  # how it was cut
     created_at: datetime
 
 
