@@ -6,7 +6,7 @@ merged); colours of the official visualisation.
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 from barber.errors import InputError
 
@@ -38,6 +38,45 @@ class Region(IntEnum):
 
 
 REGION_COUNT = len(Region)
+
+
+class LabelSet(StrEnum):
+    """The classes that a face parser's weights were trained on."""
+
+    REGIONS = "regions"  # the 16 of `Region`, in that order
+    CELEBAMASK = "celebamask-19"  # left and right apart, in the order of `CELEBAMASK_CLASSES`
+
+
+# The class order of the widespread CelebAMask-HQ parsers, by the data set's names of the parts.
+CELEBAMASK_CLASSES: tuple[tuple[str, Region], ...] = (
+    ("background", Region.BACKGROUND),
+    ("skin", Region.SKIN),
+    ("l_brow", Region.BROWS),
+    ("r_brow", Region.BROWS),
+    ("l_eye", Region.EYES),
+    ("r_eye", Region.EYES),
+    ("eye_g", Region.EYEGLASSES),
+    ("l_ear", Region.EARS),
+    ("r_ear", Region.EARS),
+    ("ear_r", Region.EARRING),
+    ("nose", Region.NOSE),
+    ("mouth", Region.MOUTH),
+    ("u_lip", Region.UPPER_LIP),
+    ("l_lip", Region.LOWER_LIP),
+    ("neck", Region.NECK),
+    ("neck_l", Region.NECKLACE),
+    ("cloth", Region.CLOTH),
+    ("hair", Region.HAIR),
+    ("hat", Region.HAT),
+)
+
+
+def class_labels(labels: LabelSet) -> tuple[Region, ...]:
+    """Which region each class of a parser belongs to, in the order of its classes."""
+    if labels is LabelSet.REGIONS:
+        return tuple(Region)
+    return tuple(region for _, region in CELEBAMASK_CLASSES)
+
 
 COLOURS: dict[Region, tuple[int, int, int]] = {
     Region.BACKGROUND: (0, 0, 0),
