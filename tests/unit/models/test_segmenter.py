@@ -108,7 +108,8 @@ def test_the_19_classes_cover_every_region_and_pairs_meet() -> None:
 
 
 def test_a_19_class_parser_gives_label_logits_and_their_gradient() -> None:
-    parser = Segmenter(replace(SEGMENTER_WIDTHS, labels=LabelSet.CELEBAMASK)).eval()
+    parser = Segmenter(replace(SEGMENTER_WIDTHS, labels=LabelSet.CELEBAMASK))
+    parser.eval().requires_grad_(False)
     picture = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     picture.requires_grad_()
 
