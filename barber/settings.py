@@ -23,7 +23,8 @@ class Settings:
     database_url: str = field(repr=False)  # the catalogue; postgresql+psycopg2://...
     broker_url: str = field(default="filesystem://", repr=False)  # filesystem, amqp or redis
     home: Path = Path(".barber")  # artifacts, broker folder and embedded Postgres of one machine
-    bundle: str = "rendered-128"  # name of a shipped bundle, or the path of one
+    bundle: str = "rendered-128"  # name of a bundle, or the path of one
+    bundles: Path = Path("~/.local/share/barber/bundles")  # your own bundles, found by name
     device: str = "cpu"  # of a worker: cpu, cuda:0, ..
     threads: int = 0  # torch threads of one worker process; 0 leaves torch's own choice
     window: int = 8  # stages handed to the broker at once
@@ -70,6 +71,11 @@ class Settings:
         """Folder of the filesystem broker; unused with another broker."""
         return self.home / "broker"
 
+    @property
+    def bundles_dir(self) -> Path:
+        """Where `barber bundle add` puts bundles; `~` is the user's home."""
+        return expand_home(self.bundles)
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
         """Reads and checks `BARBER_*`.
@@ -98,6 +104,26 @@ class Settings:
         return {
             f"BARBER_{name.upper()}": str(getattr(self, name)) for name in self.__dataclass_fields__
         }
+
+
+def bundles_dir(environ: Mapping[str, str]) -> Path:
+    """`Settings.bundles_dir` for commands that need no catalogue, so no other setting."""
+    default = Settings.__dataclass_fields__["bundles"].default
+    return expand_home(Path(environ.get("BARBER_BUNDLES") or str(default)))
+
+
+def expand_home(path: Path) -> Path:
+    """The path with a leading `~` replaced.
+
+    Raises:
+        SettingsError: Nobody knows where this user's home is.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise SettingsError(
+            f"BARBER_BUNDLES is {str(path)!r} and this user has no home: give an absolute path"
+        ) from error
 
 
 def _parsed(kind: object, name: str, value: str) -> str | int | float | Path:

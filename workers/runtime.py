@@ -166,7 +166,8 @@ def _load(settings: Settings, versions: dict[str, str]) -> tuple[Any, dict[str, 
 
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    bundle = ModelBundle.load(find_bundle(settings.bundle), torch.device(settings.device))
+    path = find_bundle(settings.bundle, settings.bundles_dir)
+    bundle = ModelBundle.load(path, torch.device(settings.device))
     return bundle, {**versions, "torch": torch.__version__}
 
 

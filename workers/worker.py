@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings.from_env(os.environ)
         queues = _checked_queues(options.queues)
         if GPU in queues:
-            read_manifest(find_bundle(settings.bundle))
+            read_manifest(find_bundle(settings.bundle, settings.bundles_dir))
     except BarberError as error:
         log.error("the worker does not start: %s", error)
         return REFUSED_EXIT_CODE

@@ -50,7 +50,7 @@ def submit(
 ) -> int:
     """Queue the rows of a CSV table: name, identity, hair, colour, face, .., priority, seed."""
     with connect(environ, home) as connection:
-        bundle = find_bundle(connection.settings.bundle)
+        bundle = find_bundle(connection.settings.bundle, connection.settings.bundles_dir)
         done = submit_table(
             connection.engine,
             connection.store,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from barber.faces.gallery import write_faces
 from barber.labels import Region, parse_regions
 from barber.manifest import find_bundle, read_manifest
 from barber.pixels import Pixels, portrait_key, read_portrait
-from barber.settings import Settings
+from barber.settings import Settings, bundles_dir
 from barber.spec import JobSpec, PortraitKey, RegionEdit, default_preset, preset_params
 from barber.table import MAX_SEED
 
@@ -41,7 +42,9 @@ Sources = tuple[tuple[Region, ...], Path, Path]  # labels, shape, colour
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda:0, ..")
 @click.option("--keep-artifacts", type=FILE, help="Directory for what each stage made.")
 @click.option("--json", "as_json", is_flag=True, help="Tell the outcome as JSON.")
+@click.pass_obj
 def compose(
+    environ: Mapping[str, str],
     identity: Path,
     hair: Path | None,
     colour: Path | None,
@@ -56,7 +59,7 @@ def compose(
     as_json: bool,
 ) -> None:
     """Compose one picture here and now; later regions win where they overlap."""
-    path = find_bundle(bundle)
+    path = find_bundle(bundle, bundles_dir(environ))
     manifest = read_manifest(path)
     sources = _sources(identity, hair, colour, face, regions)
     pictures = _Pictures(manifest.geometry.image_size)

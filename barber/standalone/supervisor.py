@@ -176,7 +176,7 @@ class Supervisor:
         return replace(
             settings,
             home=self._home.path,
-            bundle=check_bundle(self._options.bundle or settings.bundle),
+            bundle=check_bundle(self._options.bundle or settings.bundle, settings.bundles_dir),
             device=device,
             threads=settings.threads or _threads(device, workers),
             window=max(settings.window, 4 * workers),
@@ -240,8 +240,12 @@ class Supervisor:
         self._interrupts += 1
 
 
-def check_bundle(name_or_path: str) -> str:
+def check_bundle(name_or_path: str, bundles: Path | None = None) -> str:
     """A bundle whose every file is what its manifest says, as workers anywhere can find it.
+
+    Args:
+        name_or_path: Of a bundle.
+        bundles: Where your own bundles lie: `Settings.bundles_dir`.
 
     Returns:
         The name of a shipped bundle, or the absolute path of another.
@@ -249,7 +253,7 @@ def check_bundle(name_or_path: str) -> str:
     Raises:
         CheckpointError: The bundle is unknown, or a file is missing or of other content.
     """
-    path = find_bundle(name_or_path).absolute()
+    path = find_bundle(name_or_path, bundles).absolute()
     for name, record in read_manifest(path).files.items():
         if not (path / name).is_file() or FileRecord.of(path / name) != record:
             raise CheckpointError(
