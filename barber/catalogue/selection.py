@@ -5,7 +5,7 @@ What a list shows is what a bulk action takes, because both come from here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, func, select
@@ -34,6 +34,10 @@ class Selection:
     def is_everything(self) -> bool:
         """Whether no condition was given."""
         return self == Selection()
+
+    def of(self, *statuses: JobStatus) -> Selection:
+        """The part of it with one of these statuses."""
+        return replace(self, statuses=statuses)
 
     def where(self) -> list[ColumnElement[bool]]:
         """The conditions on `Job`."""

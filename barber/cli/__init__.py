@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 import click
 
 from barber.cli.failures import explain
-from barber.cli.queue_verbs import cancel, jobs, retry, show, submit, watch
+from barber.cli.operator_verbs import cancel, pause, priority, resume, retry
+from barber.cli.queue_verbs import jobs, show, submit, watch
 from barber.cli.studio_verbs import bundle, compose, faces
 from barber.cli.system_verbs import demo, up
 
@@ -31,7 +32,9 @@ def barber() -> None:
     """Hairstyle and face compositing, one portrait or ten thousand."""
 
 
-for verb in (up, demo, submit, jobs, show, watch, retry, cancel, compose, faces, bundle):
+QUEUE = (submit, jobs, show, watch, retry, cancel, pause, resume, priority)
+
+for verb in (up, demo, *QUEUE, compose, faces, bundle):
     barber.add_command(verb)
 
 

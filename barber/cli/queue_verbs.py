@@ -1,4 +1,4 @@
-"""`submit`, `jobs`, `show`, `watch`, `retry`, `cancel`: the verbs of a running system."""
+"""`submit`, `jobs`, `show`, `watch`: work into a running system, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,6 @@ from barber.manifest import find_bundle, read_manifest
 from barber.standalone.submission import Submission, submit_table
 from barber.standalone.watch import COLOURS, follow
 from barber.table import TableSettings
-
-OPERATOR = "barber command"
 
 
 @click.command()
@@ -115,35 +113,6 @@ def watch(environ: Mapping[str, str], batch: int, home: Path | None, as_json: bo
         return _watch(connection, batch, as_json=as_json)
 
 
-@click.command()
-@click.argument("job", type=int)
-@click.option("--stage", type=int, help="Only this stage.")
-@catalogue_options
-@click.pass_obj
-def retry(
-    environ: Mapping[str, str], job: int, stage: int | None, home: Path | None, as_json: bool
-) -> None:
-    """Run the failed stages of a job again, and what depends on them."""
-    with connect(environ, home) as connection, transaction(connection.engine) as session:
-        count = record.retry(session, job, by=OPERATOR, stage_id=stage)
-    _answer(as_json, f"job {job}: {count} stages set back", job_id=job, stages_set_back=count)
-
-
-@click.command()
-@click.argument("job", type=int)
-@click.option("--why", default="asked for on the command line", help="Kept with the job.")
-@catalogue_options
-@click.pass_obj
-def cancel(
-    environ: Mapping[str, str], job: int, why: str, home: Path | None, as_json: bool
-) -> None:
-    """Stop a job; what runs stops at its next step."""
-    with connect(environ, home) as connection, transaction(connection.engine) as session:
-        status = record.cancel(session, job, by=OPERATOR, why=why)
-    sentence = f"job {job} is cancelled" if status is JobStatus.CANCELLED else f"job {job} stops"
-    _answer(as_json, sentence, job_id=job, status=str(status))
-
-
 def plain(value: Any) -> Any:
     """A row of the catalogue as JSON data; times in ISO form."""
     if hasattr(value, "__dataclass_fields__"):
@@ -226,10 +195,6 @@ def _stage_cells(stage: StageView) -> tuple[str | Text, ...]:
         stage.worker or "",
         Text(stage.error or ""),
     )
-
-
-def _answer(as_json: bool, sentence: str, **facts: Any) -> None:
-    click.echo(json.dumps(facts) if as_json else sentence)
 
 
 def _print(what: Table | Text) -> None:
