@@ -124,7 +124,7 @@ def _dispatch(
                 bundle,
                 portraits(spec.identity),
                 [portraits(key) for key in sources(spec, stage.variant)],
-                [region.labels for region in spec.regions],
+                [region.area for region in spec.regions],
                 params.target,
                 noise=noise,
                 on_step=on_step,
@@ -136,7 +136,7 @@ def _dispatch(
                 _need(artifacts, code, Reconstruction),
                 _need(artifacts, mask, TargetMask),
                 params.align,
-                labels=stage.labels if stage.role is Role.REFERENCE else None,
+                areas=stage.areas if stage.role is Role.REFERENCE else None,
                 noise=noise,
                 on_step=on_step,
             )

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, NewType
 
-from barber.labels import Region
+from barber.labels import Area, merge_areas
 from barber.spec import JobSpec, NoiseMode, PortraitKey
 
 ArtifactKey = NewType("ArtifactKey", str)  # 64 hex digits
@@ -63,7 +63,7 @@ class PlannedStage:
     portrait: PortraitKey | None = None  # reconstruct, align
     variant: Variant | None = None  # target, align
     role: Role | None = None  # align
-    labels: tuple[Region, ...] = ()  # align as reference: the labels taken from this portrait
+    areas: tuple[Area, ...] = ()  # align as reference: what is taken from this portrait
 
     @property
     def noise_seed(self) -> int:
@@ -92,12 +92,10 @@ def sources(spec: JobSpec, variant: Variant) -> tuple[PortraitKey, ...]:
     return tuple(region.appearance for region in spec.regions)
 
 
-def labels_from(spec: JobSpec, variant: Variant, portrait: PortraitKey) -> tuple[Region, ...]:
-    """The union of the labels of all regions that `portrait` stands for, ascending."""
+def areas_from(spec: JobSpec, variant: Variant, portrait: PortraitKey) -> tuple[Area, ...]:
+    """What all regions that `portrait` stands for cover together."""
     pairs = zip(spec.regions, sources(spec, variant), strict=True)
-    return tuple(
-        sorted({label for region, source in pairs if source == portrait for label in region.labels})
-    )
+    return merge_areas(region.area for region, source in pairs if source == portrait)
 
 
 def plan(spec: JobSpec) -> tuple[PlannedStage, ...]:
@@ -124,7 +122,7 @@ def _reconstruct(spec: JobSpec, portrait: PortraitKey, slot: int) -> PlannedStag
 
 def _target(spec: JobSpec, variant: Variant, slot: int) -> PlannedStage:
     kind = StageKind.TARGET
-    regions = [[int(label) for label in region.labels] for region in spec.regions]
+    regions = [region.area.facts for region in spec.regions]
     inputs = [spec.identity, *sources(spec, variant)]
     key = _key(spec, kind, asdict(spec.params.target), [*inputs, json.dumps(regions)])
     return PlannedStage(kind=kind, slot=slot, key=key, needs=(), variant=variant)
@@ -135,13 +133,12 @@ def _align(
 ) -> PlannedStage:
     kind = StageKind.ALIGN
     assert target.variant is not None and reconstruction.portrait is not None
-    labels: tuple[Region, ...] = ()
+    areas: tuple[Area, ...] = ()
     if role is Role.REFERENCE:
-        labels = labels_from(spec, target.variant, reconstruction.portrait)
+        areas = areas_from(spec, target.variant, reconstruction.portrait)
     needs = (target.key, reconstruction.key)
-    key = _key(
-        spec, kind, asdict(spec.params.align), [role, *needs, *(str(int(x)) for x in labels)]
-    )
+    covered = [json.dumps(area.facts) for area in areas]
+    key = _key(spec, kind, asdict(spec.params.align), [role, *needs, *covered])
     return PlannedStage(
         kind=kind,
         slot=slot,
@@ -150,14 +147,14 @@ def _align(
         portrait=reconstruction.portrait,
         variant=target.variant,
         role=role,
-        labels=labels,
+        areas=areas,
     )
 
 
 def _blend(spec: JobSpec, before: Iterable[PlannedStage]) -> PlannedStage:
     kind = StageKind.BLEND
     needs = tuple(stage.key for stage in before)
-    roles = [json.dumps(region) for region in spec.to_json()["regions"]]
+    roles = [json.dumps(region.to_json()) for region in spec.regions]
     key = _key(spec, kind, asdict(spec.params.blend), [*needs, spec.identity, *roles])
     return PlannedStage(kind=kind, slot=0, key=key, needs=needs)
 

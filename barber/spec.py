@@ -12,11 +12,12 @@ from enum import StrEnum
 from typing import Any, NewType, Self, TypeVar, get_type_hints
 
 from barber.errors import InputError
-from barber.labels import Region
+from barber.labels import Area, Region, Zone
 
 PortraitKey = NewType("PortraitKey", str)  # sha256 of a portrait's pixels, 64 hex digits
 
-SPEC_VERSION = 1
+SPEC_VERSION = 2  # 2: a region may have a zone, which a reader of version 1 would pass over
+READABLE_VERSIONS = (1, SPEC_VERSION)  # a version 1 spec says the same in version 2
 
 
 class NoiseMode(StrEnum):
@@ -144,12 +145,35 @@ class RegionEdit:
     labels: tuple[Region, ...]  # ascending, at least one, never background
     structure: PortraitKey  # the portrait that gives the shape and texture
     appearance: PortraitKey  # the portrait that gives the colour
+    zone: Zone | None = None  # where the labels count; everywhere when None
 
     def __post_init__(self) -> None:
-        if not self.labels or Region.BACKGROUND in self.labels:
-            raise InputError("a region needs at least one label, and background is not one")
-        if tuple(sorted(set(self.labels))) != self.labels:
-            raise InputError(f"region labels must be distinct and ascending, not {self.labels}")
+        Area(labels=self.labels, zone=self.zone)  # refuses what makes no sense
+
+    @property
+    def area(self) -> Area:
+        """What the region covers in a label map."""
+        return Area(labels=self.labels, zone=self.zone)
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = {
+            "labels": [label.word for label in self.labels],
+            "structure": self.structure,
+            "appearance": self.appearance,
+        }
+        return data if self.zone is None else {**data, "zone": str(self.zone)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Raises KeyError, TypeError, ValueError or InputError when the data make no region."""
+        words = {region.word: region for region in Region}
+        zone = data.get("zone")
+        return cls(
+            labels=tuple(words[word] for word in data["labels"]),
+            structure=PortraitKey(data["structure"]),
+            appearance=PortraitKey(data["appearance"]),
+            zone=None if zone is None else Zone(zone),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,29 +190,19 @@ class JobSpec:
 
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)
-        data["regions"] = [
-            {**asdict(region), "labels": [label.word for label in region.labels]}
-            for region in self.regions
-        ]
+        data["regions"] = [region.to_json() for region in self.regions]
         return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Raises InputError when the spec cannot be read or is of another version."""
-        if data.get("version") != SPEC_VERSION:
-            raise InputError(f"job spec version {data.get('version')!r} is not {SPEC_VERSION}")
+        if data.get("version") not in READABLE_VERSIONS:
+            known = " or ".join(str(version) for version in READABLE_VERSIONS)
+            raise InputError(f"job spec version {data.get('version')!r} is not {known}")
         try:
-            words = {region.word: region for region in Region}
             return cls(
                 identity=PortraitKey(data["identity"]),
-                regions=tuple(
-                    RegionEdit(
-                        labels=tuple(words[word] for word in region["labels"]),
-                        structure=PortraitKey(region["structure"]),
-                        appearance=PortraitKey(region["appearance"]),
-                    )
-                    for region in data["regions"]
-                ),
+                regions=tuple(RegionEdit.from_json(region) for region in data["regions"]),
                 bundle=data["bundle"],
                 params=StageParams.from_json(data["params"]),
                 noise=NoiseMode(data["noise"]),

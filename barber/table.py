@@ -3,7 +3,8 @@
 Columns: `name`, `identity`, one per region expression (`hair`, `face`, `eyes+brows`, ..) whose
 cell is the portrait that gives the shape, `<region>-colour` for the portrait that gives the colour
 (`colour` is `hair-colour`), `priority`, `seed`, `preset`. Paths are relative to the table. The
-order of the columns is the order of the regions; a later one wins where they overlap.
+word `keep` in such a cell stands for the identity's own shape or colour. The order of the columns
+is the order of the regions; a later one wins where they overlap.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from barber.errors import InputError
-from barber.labels import GROUPS, Region, parse_regions
+from barber.labels import Area, parse_region, region_words
 from barber.manifest import Manifest
 from barber.pixels import Pixels, portrait_key, read_portrait
 from barber.spec import (
@@ -31,6 +32,7 @@ from barber.spec import (
 )
 
 COLOUR = "colour"
+KEEP = "keep"  # in place of a file: the identity's own; a file of that name is written ./keep
 FIXED_COLUMNS = ("name", "identity", "priority", "seed", "preset")
 MAX_PRIORITY = 1000
 MAX_SEED = 2**31 - 1
@@ -53,9 +55,9 @@ class RowError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegionPaths:
-    """One region of a row: its labels, and the files that give its shape and its colour."""
+    """One region of a row: what it covers, and the files that give its shape and its colour."""
 
-    labels: tuple[Region, ...]
+    area: Area
     structure: Path
     appearance: Path
 
@@ -187,7 +189,7 @@ class _Column:
 
     name: str  # as it stands in the header
     fixed: str | None = None
-    labels: tuple[Region, ...] = ()
+    area: Area | None = None
     is_colour: bool = False
 
 
@@ -195,7 +197,7 @@ def _read_header(cells: Sequence[str], path: Path) -> list[_Column]:
     columns = [_read_column(cell, path) for cell in cells]
     seen: dict[object, str] = {}
     for column in columns:
-        meaning = column.fixed or (column.labels, column.is_colour)
+        meaning = column.fixed or (column.area, column.is_colour)
         if meaning in seen:
             raise InputError(
                 f"{path} has the column {column.name!r} twice (first as {seen[meaning]!r}): "
@@ -215,19 +217,17 @@ def _read_column(cell: str, path: Path) -> _Column:
         return _Column(name=name, fixed=name)
     region = "hair" if name == COLOUR else name.removesuffix(f"-{COLOUR}")
     try:
-        labels = parse_regions(region)
+        area = parse_region(region)
     except InputError as error:
         raise InputError(
-            f"{path} has an unknown column {cell.strip()!r}: use {', '.join(FIXED_COLUMNS)}, "
-            f"{COLOUR}, {_region_words()}"
+            f"{path} has an unknown column {cell.strip()!r} ({error}): use "
+            f"{', '.join(FIXED_COLUMNS)}, {COLOUR}, {_region_words()}"
         ) from error
-    return _Column(name=name, labels=labels, is_colour=region != name)
+    return _Column(name=name, area=area, is_colour=region != name)
 
 
 def _region_words() -> str:
-    words = [region.word for region in Region if region is not Region.BACKGROUND]
-    known = ", ".join(dict.fromkeys([*GROUPS, *words]))
-    return f"a region ({known}; joined by '+'), or <region>-{COLOUR}"
+    return f"a region ({', '.join(region_words())}; joined by '+'), or <region>-{COLOUR}"
 
 
 class _RowReader:
@@ -281,24 +281,24 @@ class _RowReader:
 
     def _regions(self, identity: Path, cells: Sequence[str]) -> tuple[RegionPaths, ...]:
         """The row's regions in column order; a colour alone leaves the identity's own shape."""
-        shapes: dict[tuple[Region, ...], Path | None] = {}
-        colours: dict[tuple[Region, ...], Path] = {}
+        shapes: dict[Area, Path | None] = {}
+        colours: dict[Area, Path] = {}
         for column, cell in zip(self._columns, cells, strict=False):
-            if column.fixed or not cell.strip():
+            if column.area is None or not cell.strip():
                 continue
-            path = self._folder / cell.strip()
-            shapes.setdefault(column.labels, None)
+            path = identity if cell.strip().lower() == KEEP else self._folder / cell.strip()
+            shapes.setdefault(column.area, None)
             if column.is_colour:
-                colours[column.labels] = path
+                colours[column.area] = path
             else:
-                shapes[column.labels] = path
+                shapes[column.area] = path
         if not shapes:
             raise InputError("changes nothing: fill at least one region or colour cell")
         regions = []
-        for labels, shape in shapes.items():
+        for area, shape in shapes.items():
             structure = shape or identity
-            appearance = colours.get(labels, structure)
-            regions.append(RegionPaths(labels=labels, structure=structure, appearance=appearance))
+            appearance = colours.get(area, structure)
+            regions.append(RegionPaths(area=area, structure=structure, appearance=appearance))
         return tuple(regions)
 
     def _planned(self, row: Row) -> PlannedRow:
@@ -306,7 +306,8 @@ class _RowReader:
             identity=self._portrait(row.identity),
             regions=tuple(
                 RegionEdit(
-                    labels=region.labels,
+                    labels=region.area.labels,
+                    zone=region.area.zone,
                     structure=self._portrait(region.structure),
                     appearance=self._portrait(region.appearance),
                 )

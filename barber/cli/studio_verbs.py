@@ -11,30 +11,34 @@ import click
 
 from barber.errors import InputError
 from barber.faces.gallery import write_faces
-from barber.labels import Region, parse_regions
+from barber.labels import Area, parse_region
 from barber.manifest import find_bundle, read_manifest
 from barber.pixels import Pixels, portrait_key, read_portrait
 from barber.settings import Settings, bundles_dir
 from barber.spec import JobSpec, PortraitKey, RegionEdit, default_preset, preset_params
-from barber.table import MAX_SEED
+from barber.table import KEEP, MAX_SEED
 
 DEFAULT_BUNDLE = str(Settings.__dataclass_fields__["bundle"].default)
 FILE = click.Path(path_type=Path)
-Sources = tuple[tuple[Region, ...], Path, Path]  # labels, shape, colour
+Sources = tuple[Area, Path, Path]  # what is covered, shape, colour
 
 
 @click.command()
 @click.option("--identity", type=FILE, required=True, help="Portrait to change.")
 @click.option("--hair", type=FILE, help="Portrait that gives the hair.")
-@click.option("--colour", type=FILE, help="Portrait that gives the hair's colour, if not --hair.")
+@click.option(
+    "--colour", type=FILE, help="Portrait that gives the hair's colour, if not --hair; or keep."
+)
 @click.option("--face", type=FILE, help="Portrait that gives the face.")
 @click.option(
     "--region",
     "regions",
     multiple=True,
     metavar="NAME=SHAPE[:COLOUR]",
-    help="A region from a portrait, for example lips=B.png or eyes+brows=B.png:C.png; repeatable.",
+    help="A region from a portrait, for example beard=B.png, lips=B.png:C.png for the shape from B "
+    "and the colour from C, or hair=B.png:keep for the shape alone; repeatable.",
 )
+@click.option("--reconstruct", is_flag=True, help="Change nothing: the identity, reconstructed.")
 @click.option("--out", type=FILE, required=True, help="Where the PNG goes.")
 @click.option("--preset", help="Steps and weights: official, paper, or one of the bundle's.")
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Seed of the noise.")
@@ -50,6 +54,7 @@ def compose(
     colour: Path | None,
     face: Path | None,
     regions: tuple[str, ...],
+    reconstruct: bool,
     out: Path,
     preset: str | None,
     seed: int,
@@ -62,14 +67,23 @@ def compose(
     path = find_bundle(bundle, bundles_dir(environ))
     manifest = read_manifest(path)
     sources = _sources(identity, hair, colour, face, regions)
+    if bool(sources) == reconstruct:
+        raise InputError(
+            "--reconstruct changes nothing: leave it out, or the regions"
+            if reconstruct
+            else "nothing to change: give --hair, --colour, --face or --region, or --reconstruct"
+        )
     pictures = _Pictures(manifest.geometry.image_size)
     spec = JobSpec(
         identity=pictures.read(identity),
         regions=tuple(
             RegionEdit(
-                labels=labels, structure=pictures.read(shape), appearance=pictures.read(look)
+                labels=area.labels,
+                zone=area.zone,
+                structure=pictures.read(shape),
+                appearance=pictures.read(look),
             )
-            for labels, shape, look in sources
+            for area, shape, look in sources
         ),
         bundle=manifest.digest,
         params=preset_params(preset or default_preset(manifest.presets), manifest.presets),
@@ -94,21 +108,26 @@ def _sources(
     face: Path | None,
     texts: tuple[str, ...],
 ) -> list[Sources]:
-    """The regions in the order in which they apply: hair, face, then --region as given."""
+    """The regions in the order in which they apply: hair, face, then --region as given.
+
+    The word `keep` in place of a file stands for the identity's own.
+    """
+
+    def own(path: Path) -> Path:
+        return identity if str(path).lower() == KEEP else path
+
     found: list[Sources] = []
     if hair or colour:
         shape = hair or identity
-        found.append((parse_regions("hair"), shape, colour or shape))
+        found.append((parse_region("hair"), own(shape), own(colour or shape)))
     if face:
-        found.append((parse_regions("face"), face, face))
+        found.append((parse_region("face"), face, face))
     for text in texts:
         name, equals, files = text.partition("=")
         if not (name and equals and files):
             raise InputError(f"--region {text!r}: write NAME=SHAPE or NAME=SHAPE:COLOUR")
         shape, look = _shape_and_colour(files)
-        found.append((parse_regions(name), shape, look))
-    if not found:
-        raise InputError("nothing to change: give --hair, --colour, --face or --region")
+        found.append((parse_region(name), own(shape), own(look)))
     return found
 
 

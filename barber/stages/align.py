@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from barber.artifacts import Alignment, Reconstruction, TargetMask
-from barber.labels import Region
+from barber.labels import Area
 from barber.losses.segmentation import cross_entropy
 from barber.losses.style import region_grams, style_distance
 from barber.models.bundle import ModelBundle
@@ -35,7 +35,7 @@ def align(
     target: TargetMask,
     params: AlignParams,
     *,
-    labels: tuple[Region, ...] | None,
+    areas: tuple[Area, ...] | None,
     noise: Noise,
     on_step: OnStep | None = None,
 ) -> Alignment:
@@ -46,7 +46,7 @@ def align(
         portrait: The reconstruction to start from.
         target: What the label map shall become.
         params: Steps, rate and the weight of style.
-        labels: What the portrait gives, whose style shall stay; None for the identity, which is
+        areas: What the portrait gives, whose style shall stay; None for the identity, which is
             moved without a style term.
         noise: Source of every pass's noise planes.
         on_step: Told of the phase "identity" or "reference".
@@ -54,13 +54,13 @@ def align(
     Raises:
         StageError: A loss is not finite.
     """
-    role = Role.IDENTITY if labels is None else Role.REFERENCE
-    steps = params.identity_steps if labels is None else params.reference_steps
+    role = Role.IDENTITY if areas is None else Role.REFERENCE
+    steps = params.identity_steps if areas is None else params.reference_steps
     w_plus, s = portrait.w_plus.to(bundle.device), portrait.fs.s.to(bundle.device)
     rows, rest = w_plus[:, : bundle.geometry.align_rows].clone(), s[:, bundle.geometry.align_rows :]
     style: Style | None = None
-    if labels is not None and params.style_weight > 0:
-        style = _style(bundle, torch.cat([rows, rest], dim=1), labels, params, noise)
+    if areas is not None and params.style_weight > 0:
+        style = _style(bundle, torch.cat([rows, rest], dim=1), areas, params, noise)
     wanted = target.label_map.to(bundle.device)
 
     def forward() -> Pass[Tensor]:
@@ -82,7 +82,7 @@ def align(
 def _style(
     bundle: ModelBundle,
     start: Tensor,
-    labels: tuple[Region, ...],
+    areas: tuple[Area, ...],
     params: AlignParams,
     noise: Noise,
 ) -> Style:
@@ -90,7 +90,7 @@ def _style(
     geometry, vgg = bundle.geometry, bundle.vgg
 
     def grams(picture: Tensor, label_map: Tensor) -> list[Tensor]:
-        inside = masks.to_side(masks.among(label_map, labels), geometry.loss_size)
+        inside = masks.to_side(masks.covered_by_any(label_map, areas), geometry.loss_size)
         return region_grams(vgg, to_loss_size(picture, geometry), inside.float())
 
     with torch.no_grad():

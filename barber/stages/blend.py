@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from barber.artifacts import Alignment, Blend, FSCode, Portrait, Reconstruction, TargetMask
-from barber.labels import Region
 from barber.losses.perceptual import MASKED_TAPS, is_empty
 from barber.models.bundle import ModelBundle
 from barber.models.stylegan2 import Noise
@@ -58,7 +57,7 @@ class BlendInputs:
 class Term:
     """One masked likeness of the blend: where, and to which portrait's picture."""
 
-    name: str  # "base", or a region's number and labels, for example "1:hair"
+    name: str  # "base", or a region's number and words, for example "1:hair"
     portrait: PortraitKey
     mask: Tensor  # bool [1, 1, h, h] at the loss size
 
@@ -119,7 +118,8 @@ def mix(
     own = inputs.reconstructions[inputs.identity].fs.f.to(device)
     if aligned is None:
         return own
-    inside = [aligned.target.region(*r.labels).to(device) for r in inputs.regions]
+    label_map = aligned.target.label_map.to(device)
+    inside = [masks.covered(label_map, region.area) for region in inputs.regions]
     shown, removed = aligned.target.shown.to(device), aligned.target.removed.to(device)
     anywhere = torch.cat(inside, dim=1).any(dim=1, keepdim=True)
     alpha = masks.identity_alpha(removed, anywhere, smoothing, geometry)
@@ -149,7 +149,7 @@ def loss_terms(
     maps = {key: photograph_labels(bundle, inputs.portraits[key]) for key in keys}
 
     def where(label_map: Tensor, region: RegionEdit) -> Tensor:
-        return masks.to_side(masks.among(label_map, region.labels), side)
+        return masks.to_side(masks.covered(label_map, region.area), side)
 
     def base(steps: int) -> Tensor:
         covered = torch.zeros((1, 1, side, side), dtype=torch.bool, device=rendered.device)
@@ -164,7 +164,7 @@ def loss_terms(
     wanted: list[tuple[str, PortraitKey, Callable[[int], Tensor]]]
     wanted = [("base", inputs.identity, base)]
     for number, region in enumerate(inputs.regions, start=1):
-        wanted.append((f"{number}:{_name(region.labels)}", region.appearance, inner(region)))
+        wanted.append((f"{number}:{region.area.words}", region.appearance, inner(region)))
     terms: list[Term] = []
     dropped: list[str] = []
     for name, portrait, mask_at in wanted:
@@ -285,9 +285,5 @@ def _largest_smoothing(mask_at: Callable[[int], Tensor], smoothing: int) -> Tens
 
 def _shares(inputs: BlendInputs, weights: Tensor) -> dict[PortraitKey, Tensor]:
     """u of every portrait, the identity's first: what the others leave of one."""
-    shares = {inputs.identity: 1 - weights.sum(dim=0)}
+    shares = {inputs.identity: (1 - weights.sum(dim=0)).clamp(0, 1)}  # not below 0 by rounding
     return shares | {key: weights[k] for k, key in enumerate(inputs.colours)}
-
-
-def _name(labels: tuple[Region, ...]) -> str:
-    return "+".join(label.word for label in labels)

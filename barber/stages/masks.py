@@ -1,4 +1,4 @@
-"""Mask arithmetic that stages share: label sets, morphology, soft masks, the F mix, the pre-fill.
+"""Mask arithmetic that stages share: areas, morphology, soft masks, the F mix, the pre-fill.
 
 Source: method sections 11.1, 11.2 and 12.3, in the form for several references of 16.3. Masks are
 bool [N, 1, H, W] at the label size unless said otherwise. A smoothing of 0 means no morphology
@@ -18,15 +18,49 @@ from torch import Tensor
 from torch.nn import functional
 
 from barber.geometry import Geometry
-from barber.labels import Region
+from barber.labels import Area, Region, Zone
 
 INPAINT_RADIUS_PX = 3
+NOSE_EDGE_SHARE = 0.25  # of the nose's greatest width: how wide its lower edge still is
 
 
 def among(label_map: Tensor, labels: Iterable[Region]) -> Tensor:
     """Bool [N, 1, H, W]: where the label map [N, H, W] shows one of `labels`."""
     wanted = torch.tensor([int(x) for x in labels], device=label_map.device)
     return torch.isin(label_map, wanted)[:, None]
+
+
+def covered(label_map: Tensor, area: Area) -> Tensor:
+    """Bool [N, 1, H, W]: what an area covers in the label map [N, H, W]."""
+    inside = among(label_map, area.labels)
+    return inside if area.zone is None else inside & zone(label_map, area.zone)
+
+
+def covered_by_any(label_map: Tensor, areas: Iterable[Area]) -> Tensor:
+    """Bool [N, 1, H, W]: what at least one of `areas` covers."""
+    found = torch.zeros_like(label_map[:, None], dtype=torch.bool)
+    for area in areas:
+        found |= covered(label_map, area)
+    return found
+
+
+def zone(label_map: Tensor, where: Zone) -> Tensor:
+    """Bool [N, 1, H, W]: the rows below the nose's lower edge; nowhere when there is no nose.
+
+    The edge is the lowest row on which the nose is at least a quarter as wide as on its widest:
+    a speck of nose elsewhere does not move it. The 16 labels have no beard, so this is how the
+    skin that can carry one is told from cheeks and forehead; portraits are aligned, so rows do.
+    """
+    assert where is Zone.LOWER_FACE
+    width = (label_map == Region.NOSE).sum(dim=2)  # [N, H]
+    wide = (width > 0) & (width >= NOSE_EDGE_SHARE * width.amax(dim=1, keepdim=True))
+    below = ~wide.flip(1).cummax(dim=1).values.flip(1) & wide.any(dim=1, keepdim=True)
+    return below[:, None, :, None].expand(-1, 1, -1, label_map.shape[2])
+
+
+def has_zone(label_map: Tensor, area: Area) -> bool:
+    """Whether a label map has the landmark that the area's zone, if any, is found by."""
+    return area.zone is None or bool(zone(label_map, area.zone).any())
 
 
 def to_side(mask: Tensor, side: int) -> Tensor:
@@ -72,40 +106,37 @@ def lerp(outside: Tensor, inside: Tensor, alpha: Tensor) -> Tensor:
     return inside + (1 - alpha) * (outside - inside)
 
 
-def paste(
-    identity: Tensor, sources: Sequence[Tensor], labels: Sequence[tuple[Region, ...]]
-) -> Tensor:
+def paste(identity: Tensor, sources: Sequence[Tensor], areas: Sequence[Area]) -> Tensor:
     """The first composition: T of 11.1 and 16.3.1, int64 [1, H, W].
 
     Args:
         identity: The identity's label map [1, H, W].
         sources: The label map of each region's source, in region order; later ones win.
-        labels: What each region takes from its source.
+        areas: What each region takes from its source.
     """
-    union = {label for taken in labels for label in taken}
-    composed = identity.masked_fill(among(identity, union)[:, 0], int(Region.BACKGROUND))
-    for source, taken in zip(sources, labels, strict=True):
-        composed = torch.where(among(source, taken)[:, 0], source, composed)
+    removed = covered_by_any(identity, areas)[:, 0]
+    composed = identity.masked_fill(removed, int(Region.BACKGROUND))
+    for source, area in zip(sources, areas, strict=True):
+        composed = torch.where(covered(source, area)[:, 0], source, composed)
     return composed
 
 
-def occluded(
-    identity: Tensor, sources: Sequence[Tensor], labels: Sequence[tuple[Region, ...]]
-) -> Tensor:
+def occluded(identity: Tensor, sources: Sequence[Tensor], areas: Sequence[Area]) -> Tensor:
     """OB of 11.1 and 16.3.1: where a hair source shows a person and the identity shows none.
 
     Regions without hair occlude nothing. What any region pastes is never occluded: 16.3.1 does not
     say so, but would otherwise inpaint hair over pasted lips; for one region it is the same. For
-    the same reason only the region's own labels count as removed here, not those of the others.
+    the same reason only the region's own labels count as removed here, not those of the others: a
+    facial hole is filled by the first pass alone.
     """
-    covered = torch.zeros_like(identity[:, None], dtype=torch.bool)
-    pasted = covered.clone()
-    for source, taken in zip(sources, labels, strict=True):
-        pasted |= among(source, taken)
-        if Region.HAIR in taken:
-            person = ~among(source, {*taken, Region.BACKGROUND, Region.CLOTH})
-            covered |= person & among(identity, {*taken, Region.BACKGROUND})
-    return covered & ~pasted
+    found = torch.zeros_like(identity[:, None], dtype=torch.bool)
+    pasted = found.clone()
+    for source, area in zip(sources, areas, strict=True):
+        pasted |= covered(source, area)
+        if Region.HAIR in area.labels:
+            person = ~among(source, {*area.labels, Region.BACKGROUND, Region.CLOTH})
+            found |= person & among(identity, {*area.labels, Region.BACKGROUND})
+    return found & ~pasted
 
 
 def background_map(identity: Tensor, pasted: Tensor) -> Tensor:

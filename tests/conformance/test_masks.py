@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from barber.artifacts import Alignment, FSCode, Reconstruction, TargetMask
-from barber.labels import REGION_COUNT, Region
+from barber.labels import REGION_COUNT, Area, Region
 from barber.models.bundle import ModelBundle
 from barber.spec import MaskMode, PortraitKey, RegionEdit
 from barber.stages import masks
@@ -35,7 +35,7 @@ def stored(recipe: Recipe, name: str) -> Tensor:
 @cache
 def composition() -> Composition:
     recipe = Recipe(VECTORS)
-    return compose_labels(stored(recipe, "A"), [stored(recipe, "R")], [HAIR])
+    return compose_labels(stored(recipe, "A"), [stored(recipe, "R")], [Area(labels=HAIR)])
 
 
 def filled(mode: MaskMode) -> tuple[Tensor, list[Tensor], list[list[float]]]:

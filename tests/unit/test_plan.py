@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from barber.labels import Region
+from barber.labels import Area, Region
 from barber.plan import (
     PlannedStage,
     Role,
     StageKind,
     Variant,
-    labels_from,
+    areas_from,
     plan,
     sources,
     variants,
@@ -89,9 +89,10 @@ def test_kind_and_slot_and_key_are_unique_in_a_job() -> None:
 
 def test_reference_aligns_with_all_labels_it_gives() -> None:
     spec = job(edit(TWO, TWO), edit(TWO, TWO, LIPS))
-    assert labels_from(spec, Variant.STRUCTURE, TWO) == (*LIPS, Region.HAIR)
+    both = (Area(labels=(*LIPS, Region.HAIR)),)
+    assert areas_from(spec, Variant.STRUCTURE, TWO) == both
     (reference,) = [stage for stage in plan(spec) if stage.role is Role.REFERENCE]
-    assert reference.labels == (*LIPS, Region.HAIR)
+    assert reference.areas == both
 
 
 def test_portrait_shared_by_jobs_is_reconstructed_once() -> None:

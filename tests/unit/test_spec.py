@@ -136,7 +136,7 @@ def test_bad_parameter_is_named_with_the_remedy(data: dict[str, Any], words: str
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": 2},
+        {"version": 3},
         {"version": None},
         {"regions": [{"labels": ["wig"], "structure": TWO, "appearance": TWO}]},
         {"regions": [{"labels": ["hair"], "structure": TWO}]},

@@ -78,7 +78,7 @@ def test_columns_give_the_order_of_regions(folder: Path) -> None:
     text = "identity,lips,hair,eyes+brows-colour\na.png,b.png,c.png,d.png"
     regions = read(folder, text).rows[0].spec.regions
     assert [region.labels for region in regions] == [
-        GROUPS["lips"],
+        GROUPS["lips"].labels,
         (Region.HAIR,),
         (Region.EYES, Region.BROWS),
     ]
