@@ -2,7 +2,7 @@
 
 Source: method section 12.1 for the identity, 12.2 for a reference; the mix of 12.3 is `blend`'s, so
 that the alignments of a job do not wait for each other. One row less than F needs is optimised, as
-in the official code (14.5).
+in the official code (14.5), unless all of them are asked for.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def align(
     role = Role.IDENTITY if areas is None else Role.REFERENCE
     steps = params.identity_steps if areas is None else params.reference_steps
     w_plus, s = portrait.w_plus.to(bundle.device), portrait.fs.s.to(bundle.device)
-    rows, rest = w_plus[:, : bundle.geometry.align_rows].clone(), s[:, bundle.geometry.align_rows :]
+    free = bundle.geometry.split_row if params.all_f_rows else bundle.geometry.align_rows
+    rows, rest = w_plus[:, :free].clone(), s[:, free:]
     style: Style | None = None
     if areas is not None and params.style_weight > 0:
         style = _style(bundle, torch.cat([rows, rest], dim=1), areas, params, noise)
@@ -75,8 +76,14 @@ def align(
     course = Course(StageKind.ALIGN, steps=steps, on_step=on_step)
     last, losses = course.descend(role, Descent([rows], rate=params.rate), forward, steps=steps)
     with torch.no_grad():
-        f = bundle.generator.structure(last.kept, noise)
+        code = torch.cat([rows, rest], dim=1) if params.keep_last_update else last.kept
+        f = bundle.generator.structure(code, noise, carry_skip=_carries_skip(bundle, portrait))
     return Alignment(f=f, preview=to_pixels(last.picture), losses=losses)
+
+
+def _carries_skip(bundle: ModelBundle, portrait: Reconstruction) -> bool:
+    """Whether F has the RGB below it; what is mixed with it must have it as well."""
+    return portrait.fs.f.shape[1] > bundle.geometry.f_channels
 
 
 def _style(

@@ -21,8 +21,10 @@ from barber.plan import StageKind
 from barber.resample import to_loss_size
 from barber.spec import BlendParams, PortraitKey, RegionEdit
 from barber.stages import masks
-from barber.stages.descent import Course, Descent, OnStep, Pass
+from barber.stages.descent import Course, Descent, OnStep, Pass, refuse_non_finite
 from barber.stages.pictures import low_resolution, photograph_labels, render_labels, to_pixels
+
+BASE = "base"  # the likeness outside of all regions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +94,11 @@ def blend(
     """
     found, losses, dropped = _find_appearance(bundle, inputs, params, noise, on_step)
     with torch.no_grad():
-        f = mix(bundle, inputs, inputs.structure, params.mix_smoothing)
+        f = _mixed(bundle, inputs, inputs.structure, params)
         image = bundle.generator.render(f, found.s, noise)
+    refuse_non_finite(StageKind.BLEND, {"image": image})
     return Blend(
-        image=to_pixels(image),
+        image=to_pixels(image, truncate=params.truncate_png),
         fs=FSCode(f=f, s=found.s),
         weights=_shares(inputs, found.weights),
         losses=losses,
@@ -103,8 +106,27 @@ def blend(
     )
 
 
+def _mixed(
+    bundle: ModelBundle, inputs: BlendInputs, aligned: Aligned | None, params: BlendParams
+) -> Tensor:
+    return mix(
+        bundle,
+        inputs,
+        aligned,
+        params.mix_smoothing,
+        border=params.border_erodes,
+        clamp=params.clamp_soft_masks,
+    )
+
+
 def mix(
-    bundle: ModelBundle, inputs: BlendInputs, aligned: Aligned | None, smoothing: int
+    bundle: ModelBundle,
+    inputs: BlendInputs,
+    aligned: Aligned | None,
+    smoothing: int,
+    *,
+    border: bool = True,
+    clamp: bool = False,
 ) -> Tensor:
     """F of the composite [1, C, f, f]: lerps in region order, so that all shares sum to one.
 
@@ -113,6 +135,8 @@ def mix(
         inputs: Gives the reconstructions and the regions' labels.
         aligned: The variant to mix; None leaves the identity as it is.
         smoothing: Pixels of morphology at the loss size; 0 for none.
+        border: Whether erosion takes the outside of the picture for empty.
+        clamp: Whether the soft masks' overshoot is cut.
     """
     geometry, device = bundle.geometry, bundle.device
     own = inputs.reconstructions[inputs.identity].fs.f.to(device)
@@ -122,19 +146,29 @@ def mix(
     inside = [masks.covered(label_map, region.area) for region in inputs.regions]
     shown, removed = aligned.target.shown.to(device), aligned.target.removed.to(device)
     anywhere = torch.cat(inside, dim=1).any(dim=1, keepdim=True)
-    alpha = masks.identity_alpha(removed, anywhere, smoothing, geometry)
+    alpha = masks.identity_alpha(removed, anywhere, smoothing, geometry, clamp=clamp)
     f = masks.lerp(own, aligned.identity.f.to(device), alpha)
+
+    def inner_alpha(mask: Tensor) -> Tensor:
+        return masks.region_alpha(mask, smoothing, geometry, border=border, clamp=clamp)
+
     for r, source in enumerate(aligned.sources):
         moved = aligned.references[source].f.to(device)
-        f = masks.lerp(f, moved, masks.region_alpha(inside[r], smoothing, geometry))
+        f = masks.lerp(f, moved, inner_alpha(inside[r]))
         common = inside[r] & shown[:, r : r + 1]
         still = inputs.reconstructions[source].fs.f.to(device)
-        f = masks.lerp(f, still, masks.region_alpha(common, smoothing, geometry))
+        f = masks.lerp(f, still, inner_alpha(common))
     return f
 
 
 def loss_terms(
-    bundle: ModelBundle, inputs: BlendInputs, rendered: Tensor, smoothing: int
+    bundle: ModelBundle,
+    inputs: BlendInputs,
+    rendered: Tensor,
+    smoothing: int,
+    *,
+    border: bool = True,
+    clamp: bool = True,
 ) -> tuple[list[Term], tuple[str, ...]]:
     """The masked likenesses of 13.4 and 16.3.4, and the names of those that had to be dropped.
 
@@ -143,10 +177,12 @@ def loss_terms(
         inputs: The job.
         rendered: Label map int64 [1, H, W] of the composite before the appearance is found.
         smoothing: Pixels of morphology, lowered for a mask that it would leave empty.
+        border: Whether erosion takes the outside of the picture for empty.
+        clamp: Whether photographs are clamped before the parser sees them.
     """
     side = bundle.geometry.loss_size
     keys = dict.fromkeys([inputs.identity, *(r.appearance for r in inputs.regions)])
-    maps = {key: photograph_labels(bundle, inputs.portraits[key]) for key in keys}
+    maps = {key: photograph_labels(bundle, inputs.portraits[key], clamp=clamp) for key in keys}
 
     def where(label_map: Tensor, region: RegionEdit) -> Tensor:
         return masks.to_side(masks.covered(label_map, region.area), side)
@@ -159,10 +195,11 @@ def loss_terms(
         return ~covered
 
     def inner(region: RegionEdit) -> Callable[[int], Tensor]:
-        return lambda steps: masks.erode(where(maps[region.appearance], region), steps)
+        inside = where(maps[region.appearance], region)
+        return lambda steps: masks.erode(inside, steps, border=border)
 
     wanted: list[tuple[str, PortraitKey, Callable[[int], Tensor]]]
-    wanted = [("base", inputs.identity, base)]
+    wanted = [(BASE, inputs.identity, base)]
     for number, region in enumerate(inputs.regions, start=1):
         wanted.append((f"{number}:{region.area.words}", region.appearance, inner(region)))
     terms: list[Term] = []
@@ -207,17 +244,27 @@ def _find_appearance(
     if not others:
         return unchanged, {}, ()
     with torch.no_grad():
-        f = mix(bundle, inputs, inputs.appearance, params.mix_smoothing)
+        f = _mixed(bundle, inputs, inputs.appearance, params)
         rendered = render_labels(bundle, bundle.generator.render(f, own, noise))
-    terms, dropped = loss_terms(bundle, inputs, rendered, params.mask_smoothing)
+    terms, dropped = loss_terms(
+        bundle,
+        inputs,
+        rendered,
+        params.mask_smoothing,
+        border=params.border_erodes,
+        clamp=params.clamp_photographs,
+    )
     if not terms:
         return unchanged, {}, dropped
-    likeness = _likeness(bundle, inputs, terms, params.pixel_weight)
+    likeness = _likeness(bundle, inputs, terms, params)
     weights = torch.zeros(shape, device=bundle.device)
     towards = torch.cat(others) - own  # [K, L, D]
 
+    def coloured() -> Tensor:
+        return own + (weights * towards).sum(dim=0)
+
     def forward() -> Pass[Appearance]:
-        s = own + (weights * towards).sum(dim=0)
+        s = coloured()
         picture = bundle.generator.render(f, s, noise)
         kept = Appearance(weights=weights.detach().clone(), s=s.detach())
         return Pass(losses=likeness(picture), kept=kept, picture=picture.detach())
@@ -232,15 +279,19 @@ def _find_appearance(
         steps=params.steps,
         project=project,
     )
+    if params.keep_last_update:
+        return Appearance(weights=weights.detach(), s=coloured().detach()), losses, dropped
     return last.kept, losses, dropped
 
 
 def _likeness(
-    bundle: ModelBundle, inputs: BlendInputs, terms: Sequence[Term], pixel_weight: float
+    bundle: ModelBundle, inputs: BlendInputs, terms: Sequence[Term], params: BlendParams
 ) -> Callable[[Tensor], dict[str, Tensor]]:
     """Masked LPIPS per term, and masked L1 where asked; the portraits' features computed once."""
     small = {
-        key: low_resolution(inputs.portraits[key], bundle.geometry, bundle.device)
+        key: low_resolution(
+            inputs.portraits[key], bundle.geometry, bundle.device, params.low_target
+        )
         for key in {term.portrait for term in terms}
     }
     perceptual = bundle.perceptual
@@ -254,10 +305,12 @@ def _likeness(
         found: dict[str, Tensor] = {}
         for term in terms:
             mask = term.mask.float()
-            found[term.name] = perceptual.masked_between(own, features[term.portrait], mask)[0]
-            if pixel_weight > 0:
+            weight = params.base_weight if term.name == BASE else params.region_weight
+            distance = perceptual.masked_between(own, features[term.portrait], mask)[0]
+            found[term.name] = weight * distance
+            if params.pixel_weight > 0:
                 pixels = masked_l1(seen, small[term.portrait], mask)
-                found[f"{term.name}.pixels"] = pixel_weight * pixels
+                found[f"{term.name}.pixels"] = weight * params.pixel_weight * pixels
         return found
 
     return losses

@@ -8,6 +8,7 @@ here; in the official code it would flood the mask (method 14.12).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import cv2
 import numpy as np
@@ -73,18 +74,34 @@ def dilate(mask: Tensor, steps: int) -> Tensor:
     return _morphed(ndimage.binary_dilation, mask, steps)
 
 
-def erode(mask: Tensor, steps: int) -> Tensor:
-    """Shrinks a bool mask likewise; outside the picture counts as empty, so borders lose too."""
-    return _morphed(ndimage.binary_erosion, mask, steps)
+def erode(mask: Tensor, steps: int, *, border: bool = True) -> Tensor:
+    """Shrinks a bool mask likewise.
+
+    Args:
+        mask: Bool [N, 1, H, W].
+        steps: Pixels in four directions; 0 leaves it alone.
+        border: Whether the outside counts as empty, so that a mask loses at the picture's border
+            too, as in the official code (method 14.11).
+    """
+    return _morphed(partial(ndimage.binary_erosion, border_value=not border), mask, steps)
 
 
-def soft(mask: Tensor, geometry: Geometry) -> Tensor:
-    """A mask at the loss size as float [N, 1, f, f]: bicubic, neither antialiased nor clamped."""
+def soft(mask: Tensor, geometry: Geometry, *, clamp: bool = False) -> Tensor:
+    """A mask at the loss size as float [N, 1, f, f]: bicubic, not antialiased.
+
+    Args:
+        mask: Bool [N, 1, h, h].
+        geometry: The bundle's sizes.
+        clamp: Cuts the overshoot beyond [0, 1], which the official code keeps (method 12.3).
+    """
     size = (geometry.f_size, geometry.f_size)
-    return functional.interpolate(mask.float(), size=size, mode="bicubic", align_corners=False)
+    alpha = functional.interpolate(mask.float(), size=size, mode="bicubic", align_corners=False)
+    return alpha.clamp(0, 1) if clamp else alpha
 
 
-def identity_alpha(removed: Tensor, shown: Tensor, smoothing: int, geometry: Geometry) -> Tensor:
+def identity_alpha(
+    removed: Tensor, shown: Tensor, smoothing: int, geometry: Geometry, *, clamp: bool = False
+) -> Tensor:
     """The soft mask a of 12.3: where the aligned identity replaces its reconstruction.
 
     Args:
@@ -92,13 +109,18 @@ def identity_alpha(removed: Tensor, shown: Tensor, smoothing: int, geometry: Geo
         shown: Where the target mask shows one.
         smoothing: Pixels of dilation at the loss size.
         geometry: The bundle's sizes.
+        clamp: See `soft`.
     """
-    return soft(dilate(to_side(removed | shown, geometry.loss_size), smoothing), geometry)
+    anywhere = to_side(removed | shown, geometry.loss_size)
+    return soft(dilate(anywhere, smoothing), geometry, clamp=clamp)
 
 
-def region_alpha(inside: Tensor, smoothing: int, geometry: Geometry) -> Tensor:
+def region_alpha(
+    inside: Tensor, smoothing: int, geometry: Geometry, *, border: bool = True, clamp: bool = False
+) -> Tensor:
     """The soft masks b and c of 12.3: the inside of a region, or of what it has in common."""
-    return soft(erode(to_side(inside, geometry.loss_size), smoothing), geometry)
+    eroded = erode(to_side(inside, geometry.loss_size), smoothing, border=border)
+    return soft(eroded, geometry, clamp=clamp)
 
 
 def lerp(outside: Tensor, inside: Tensor, alpha: Tensor) -> Tensor:
@@ -144,12 +166,14 @@ def background_map(identity: Tensor, pasted: Tensor) -> Tensor:
     return ((identity != Region.BACKGROUND) | pasted[:, 0]).long()
 
 
-def prefill(composed: Tensor, hidden: Tensor) -> Tensor:
+def prefill(composed: Tensor, hidden: Tensor, *, truncate: bool = True) -> Tensor:
     """Hair or background on the occluded pixels, carried in from around them (method 11.2).
 
     Args:
         composed: The first composition, int64 [1, H, W].
         hidden: OB, bool [1, 1, H, W].
+        truncate: Whether only a value that reached 1 is hair, as in the official code (14.15);
+            otherwise what lies nearer to hair than to background.
 
     Returns:
         The composition with 0 or hair on `hidden`, unchanged elsewhere.
@@ -160,8 +184,8 @@ def prefill(composed: Tensor, hidden: Tensor) -> Tensor:
     unknown = covered | ~(hair | background)
     known = (hair & ~unknown).astype(np.float32)
     flowed = cv2.inpaint(known, unknown.astype(np.uint8) * 255, INPAINT_RADIUS_PX, cv2.INPAINT_NS)
-    # Truncation: only a value that reached 1 is hair (method 14.15).
-    filled = np.where(covered, flowed.astype(np.uint8).astype(np.int64) * Region.HAIR, labels)
+    whole = np.trunc(flowed) if truncate else np.rint(flowed)
+    filled = np.where(covered, whole.astype(np.uint8).astype(np.int64) * Region.HAIR, labels)
     return torch.from_numpy(filled).to(composed)[None]
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from barber.artifacts import Portrait, TargetMask
-from barber.errors import StageError
+from barber.errors import StageError, short_key
 from barber.labels import Area, Region
 from barber.losses.segmentation import (
     cross_entropy,
@@ -24,7 +24,7 @@ from barber.models.bundle import ModelBundle
 from barber.models.segmenter import Segmenter
 from barber.models.stylegan2 import Noise
 from barber.plan import StageKind
-from barber.spec import FillMode, MaskMode, PortraitKey, TargetParams
+from barber.spec import EmptyRegion, FillMode, MaskMode, PortraitKey, TargetParams
 from barber.stages import masks
 from barber.stages.descent import Course, Descent, OnStep, Pass
 from barber.stages.pictures import label_logits, photograph_labels
@@ -79,9 +79,19 @@ def target(
         StageError: A loss is not finite, or a label map lacks the nose that an area's zone is found
             by.
     """
-    maps = {p.sha256: photograph_labels(bundle, p) for p in (identity, *sources)}
+    maps = {
+        p.sha256: photograph_labels(bundle, p, clamp=params.clamp_photographs)
+        for p in (identity, *sources)
+    }
     _check_zones(maps, identity, sources, areas)
-    first = compose_labels(maps[identity.sha256], [maps[p.sha256] for p in sources], areas)
+    first = compose_labels(
+        maps[identity.sha256],
+        [maps[p.sha256] for p in sources],
+        areas,
+        truncate_prefill=params.truncate_prefill,
+    )
+    if params.empty_region is EmptyRegion.REFUSE:
+        _check_shown(first, sources, areas)
     if params.fill is FillMode.HEURISTIC:
         return _target_mask(first, masks.fill_from_nearest(first.labels, first.facial_holes), {})
     passes = 2 if bool(first.hidden.any()) else 1
@@ -100,7 +110,11 @@ def target(
 
 
 def compose_labels(
-    identity: Tensor, sources: Sequence[Tensor], areas: Sequence[Area]
+    identity: Tensor,
+    sources: Sequence[Tensor],
+    areas: Sequence[Area],
+    *,
+    truncate_prefill: bool = True,
 ) -> Composition:
     """Pastes the regions' labels and inpaints what a hair source hides (method 11.1, 11.2).
 
@@ -108,6 +122,7 @@ def compose_labels(
         identity: The identity's label map, int64 [1, H, W].
         sources: The label map of each region's source.
         areas: What each region takes from its source.
+        truncate_prefill: Whether only what the inpainting made wholly hair is hair (14.15).
     """
     shown = torch.cat(
         [masks.covered(source, area) for source, area in zip(sources, areas, strict=True)], dim=1
@@ -116,7 +131,11 @@ def compose_labels(
     pasted = masks.paste(identity, sources, areas)
     return Composition(
         identity=identity,
-        labels=masks.prefill(pasted, hidden) if bool(hidden.any()) else pasted,
+        labels=(
+            masks.prefill(pasted, hidden, truncate=truncate_prefill)
+            if bool(hidden.any())
+            else pasted
+        ),
         background=masks.background_map(identity, shown.any(dim=1, keepdim=True)),
         removed=masks.covered_by_any(identity, areas),
         shown=shown,
@@ -163,6 +182,19 @@ def fill_losses(
     }
 
 
+def _check_shown(first: Composition, sources: Sequence[Portrait], areas: Sequence[Area]) -> None:
+    """Raises StageError for a region whose source shows nothing of it."""
+    for r, (source, area) in enumerate(zip(sources, areas, strict=True)):
+        if not bool(first.shown[:, r].any()):
+            raise StageError(
+                f"region {r + 1} ({area.words}) is empty: portrait {short_key(source.sha256)} "
+                "shows none; name another portrait for its shape, leave the region out, or have it "
+                "taken away with target.empty_region=remove",
+                stage=StageKind.TARGET,
+                portraits=[source.sha256],
+            )
+
+
 def _check_zones(
     maps: Mapping[PortraitKey, Tensor],
     identity: Portrait,
@@ -188,7 +220,7 @@ def _optimise(
     evaluate: Callable[[Tensor], dict[str, Tensor]],
 ) -> tuple[Tensor, dict[str, float]]:
     """One pass: the label map of the last forward pass, and its losses."""
-    free = bundle.geometry.align_rows
+    free = bundle.geometry.split_row if params.all_f_rows else bundle.geometry.align_rows
     mean = bundle.w_avg.reshape(1, 1, -1).repeat(1, bundle.geometry.rows, 1)
     rows, rest = mean[:, :free].clone(), mean[:, free:]
 
@@ -200,6 +232,9 @@ def _optimise(
 
     descent = Descent([rows], rate=params.rate)
     last, losses = course.descend(phase, descent, forward, steps=params.steps)
+    if params.keep_last_update:
+        with torch.no_grad():
+            return forward().kept, losses
     return last.kept, losses
 
 

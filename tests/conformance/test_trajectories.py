@@ -226,8 +226,8 @@ def _blend(run: Run) -> Results:
     overheard: dict[str, Any] = {}
     terms_of, project = blend_stage.loss_terms, blend_stage.project_to_simplex
 
-    def loss_terms(*given: Any) -> Any:
-        overheard["terms"], dropped = terms_of(*given)
+    def loss_terms(*given: Any, **named: Any) -> Any:
+        overheard["terms"], dropped = terms_of(*given, **named)
         return overheard["terms"], dropped
 
     def project_to_simplex(weights: Tensor) -> Tensor:

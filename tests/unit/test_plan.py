@@ -16,7 +16,17 @@ from barber.plan import (
     sources,
     variants,
 )
-from barber.spec import FillMode, JobSpec, MaskMode, NoiseMode, PortraitKey, RegionEdit, StageParams
+from barber.spec import (
+    EmptyRegion,
+    FillMode,
+    JobSpec,
+    LowTarget,
+    MaskMode,
+    NoiseMode,
+    PortraitKey,
+    RegionEdit,
+    StageParams,
+)
 
 ONE, TWO, THREE, FOUR = (PortraitKey(digit * 64) for digit in "1234")
 LIPS = (Region.UPPER_LIP, Region.LOWER_LIP)
@@ -118,6 +128,10 @@ TOUCHED_BY_PARAMS = {
 OTHER_VALUE: dict[object, object] = {
     MaskMode.REALISTIC: MaskMode.FIDELITY,
     FillMode.SEMANTIC: FillMode.HEURISTIC,
+    LowTarget.LANCZOS: LowTarget.BICUBIC,
+    EmptyRegion.REFUSE: EmptyRegion.REMOVE,
+    False: True,
+    True: False,
 }
 PARAMETERS = [
     (part.name, f.name)
@@ -132,7 +146,7 @@ def test_parameter_changes_the_keys_of_its_stage_and_of_those_after(part: str, n
     stage_params = getattr(before.params, part)
     value = getattr(stage_params, name)
     other = replace(
-        stage_params, **{name: OTHER_VALUE[value] if isinstance(value, str) else value + 1}
+        stage_params, **{name: OTHER_VALUE[value] if isinstance(value, str | bool) else value + 1}
     )
     after = replace(before, params=replace(before.params, **{part: other}))
     assert changed(before, after) == TOUCHED_BY_PARAMS[part]

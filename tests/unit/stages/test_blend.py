@@ -277,7 +277,7 @@ def test_masked_l1_is_the_mean_over_the_masks_pixels() -> None:
 def showing(monkeypatch: pytest.MonkeyPatch, *label_maps: Tensor) -> Tensor:
     """Makes the parser see the n-th map in portrait n; returns the first."""
     by_key = {key(n): label_map for n, label_map in enumerate(label_maps)}
-    monkeypatch.setattr(blend_stage, "photograph_labels", lambda _, p: by_key[p.sha256])
+    monkeypatch.setattr(blend_stage, "photograph_labels", lambda _, p, **how: by_key[p.sha256])
     return label_maps[0]
 
 
