@@ -8,8 +8,8 @@ are refused.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from barber.errors import InputError
+from barber.photographs.picture import Crop
 from barber.pixels import Pixels, resize
 
 Points = NDArray[np.float64]  # [.., 2], x to the right and y down
@@ -30,51 +31,6 @@ MIN_BORDER_PX = 3
 # Points of the 68-point model.
 LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)
 MOUTH_LEFT, MOUTH_RIGHT = 48, 54
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crop:
-    """Where a portrait lies in its photograph: what the way back needs, and no pixels.
-
-    Coordinates are those of the upright photograph, in pixels, with the origin at the outer corner
-    of the first pixel: its centre is (0.5, 0.5). `quad` may reach beyond the photograph.
-    """
-
-    quad: tuple[tuple[float, float], ...]  # top left, bottom left, bottom right, top right
-    width: int  # of the upright photograph
-    height: int
-    size: int  # side of the portrait
-    shrink: int = 1  # how many times smaller the photograph was made first
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0)  # left, top, right, bottom; after the shrink
-
-    @property
-    def side_px(self) -> float:
-        """Side of the square in the photograph: below `size`, the portrait is enlarged."""
-        corners = np.array(self.quad)
-        return float(np.linalg.norm(corners[3] - corners[0]))
-
-    def matrix(self) -> NDArray[np.float64]:
-        """From portrait to photograph: float64 [2, 3], on (x, y, 1) in outer-corner pixels."""
-        top_left, bottom_left, _, top_right = np.array(self.quad)
-        columns = [(top_right - top_left) / self.size, (bottom_left - top_left) / self.size]
-        return np.stack([*columns, top_left], axis=1)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
-        """Raises InputError when a field is missing, surplus or cannot be meant."""
-        try:
-            quad = tuple((float(x), float(y)) for x, y in data["quad"])
-            left, top, right, bottom = (int(pad) for pad in data["pads"])
-            sizes = {name: int(data[name]) for name in ("width", "height", "size", "shrink")}
-            crop = cls(**{**data, **sizes, "quad": quad, "pads": (left, top, right, bottom)})
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"the crop of a portrait cannot be read: {error!r}") from error
-        if len(quad) != 4 or not np.isfinite(quad).all() or crop.side_px < 1:
-            raise InputError(f"the crop {quad} is no square of a photograph: align it again")
-        return crop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +156,8 @@ def outwardness(shape: tuple[int, ...], pads: tuple[int, int, int, int]) -> NDAr
     y = np.arange(height, dtype=np.float32)[:, None]
     across = 1 - np.minimum(x / left, (width - 1 - x) / right)
     down = 1 - np.minimum(y / top, (height - 1 - y) / bottom)
-    return np.maximum(across, down)
+    out: NDArray[np.float32] = np.maximum(across, down)
+    return out
 
 
 def _fade(padded: NDArray[np.float32], out: NDArray[np.float32], side: float) -> Pixels:
