@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check conformance constraints clean
+.PHONY: help setup demo test check conformance chaos constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -27,7 +27,10 @@ check: $(READY)  ## ruff, mypy strict, import contracts
 	@$(BIN)/lint-imports --no-logo
 
 conformance: $(READY)  ## compare with every reference vector, one line per array; some 20 minutes on one core
-	@$(BIN)/python -m pytest tests/conformance -v
+	@$(BIN)/python -m tests.conformance $(ARGS)
+
+chaos: $(READY)  ## kill the system at random under toy jobs, then check the record (SEED=n JOBS=n)
+	@$(BIN)/python -m barber.cli chaos $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
 constraints: $(READY)  ## compile constraints.txt from pyproject.toml again
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --upgrade \

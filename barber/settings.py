@@ -37,6 +37,7 @@ class Settings:
     max_losses: int = 5  # attempts that end with the worker before the stage fails
     progress_s: float = 1.0  # least time between two progress writes of a stage
     failpoint: str = ""  # tests only: where a worker process shall end itself
+    chaos: str = ""  # chaos runs only: toy stages, lost and doubled messages; see barber/chaos
 
     def __post_init__(self) -> None:
         scheme = self.database_url.split("://", 1)[0]

@@ -1,7 +1,8 @@
 """The `barber` command: one verb per thing a person does.
 
 Every failure is one sentence on standard error and an exit code: 1 for what was refused or went
-wrong, 2 for a command that was not understood, 130 for Ctrl-C. Torch is loaded by `compose` alone.
+wrong, 2 for a command that was not understood, 130 for Ctrl-C. Torch is loaded by
+`compose`, `bundle add` and `bundle verify` alone.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from collections.abc import Mapping, Sequence
 
 import click
 
+from barber.cli.bundle_verbs import bundle
+from barber.cli.chaos_verb import chaos
 from barber.cli.failures import explain
 from barber.cli.operator_verbs import cancel, pause, priority, resume, retry
 from barber.cli.queue_verbs import jobs, show, submit, watch
-from barber.cli.studio_verbs import bundle, compose, faces
+from barber.cli.studio_verbs import compose, faces
 from barber.cli.system_verbs import demo, up
 
 
@@ -34,7 +37,7 @@ def barber() -> None:
 
 QUEUE = (submit, jobs, show, watch, retry, cancel, pause, resume, priority)
 
-for verb in (up, demo, *QUEUE, compose, faces, bundle):
+for verb in (up, demo, *QUEUE, compose, faces, bundle, chaos):
     barber.add_command(verb)
 
 
