@@ -1,11 +1,10 @@
-"""`compose`, `faces` and `bundle show`: what needs no queue and no database."""
+"""`compose` and `faces`: what needs no queue and no database."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -186,29 +185,3 @@ def faces(out: Path, count: int, seed: int, size: int, as_json: bool) -> None:
     write_faces(out, count, seed, size)
     facts = {"directory": str(out), "index": str(out / "index.csv"), "count": count}
     click.echo(json.dumps(facts) if as_json else f"{count} portraits in {out}")
-
-
-@click.group()
-def bundle() -> None:
-    """Look at the networks that a job runs on."""
-
-
-@bundle.command("show")
-@click.argument("name", default=DEFAULT_BUNDLE)
-@click.option("--json", "as_json", is_flag=True, help="Tell it as JSON.")
-def bundle_show(name: str, as_json: bool) -> None:
-    """Say what a bundle is: sizes, presets, origin, licence, scores."""
-    path = find_bundle(name)
-    manifest = read_manifest(path)
-    facts: dict[str, Any] = {"path": str(path), "digest": manifest.digest, **manifest.to_json()}
-    if as_json:
-        click.echo(json.dumps(facts))
-        return
-    size = sum(record.bytes for record in manifest.files.values()) / 2**20
-    click.echo(f"{manifest.name} ({manifest.digest[:12]}) in {path}, {size:.1f} MB")
-    click.echo(f"portraits  {manifest.geometry.image_size}x{manifest.geometry.image_size} pixels")
-    click.echo(f"presets    {', '.join(manifest.presets) or 'none of its own'}")
-    click.echo(f"source     {manifest.source}")
-    click.echo(f"licence    {manifest.licence}")
-    for score, value in manifest.scores.items():
-        click.echo(f"score      {score} {value:g}")
