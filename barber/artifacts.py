@@ -32,6 +32,7 @@ class Portrait:
 
     sha256: PortraitKey  # digest of the pixels, see `pixels.portrait_key`
     pixels: Pixels  # uint8 [R, R, 3]
+    label_map: NDArray[np.uint8] | None = None  # its own, [h, h] at the label size; else parsed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 Columns: `name`, `identity`, one per region expression (`hair`, `face`, `eyes+brows`, ..) whose
 cell is the portrait that gives the shape, `<region>-colour` for the portrait that gives the colour
-(`colour` is `hair-colour`), `priority`, `seed`, `preset`. Paths are relative to the table. The
+(`colour` is `hair-colour`), `<column>-labels` for a portrait's own label map, `priority`, `seed`,
+`preset`. Paths are relative to the table. The
 word `keep` in such a cell stands for the identity's own shape or colour. The order of the columns
 is the order of the regions; a later one wins where they overlap.
 """
@@ -21,7 +22,8 @@ from typing import Any, Self
 from barber.errors import InputError
 from barber.labels import Area, parse_region, region_words
 from barber.manifest import Manifest
-from barber.pixels import Pixels, portrait_key, read_portrait
+from barber.photographs.picture import Picture
+from barber.photographs.portraits import AlignPolicy, PictureFiles, PortraitReader
 from barber.spec import (
     JobSpec,
     PortraitKey,
@@ -32,6 +34,7 @@ from barber.spec import (
 )
 
 COLOUR = "colour"
+LABELS = "labels"
 KEEP = "keep"  # in place of a file: the identity's own; a file of that name is written ./keep
 FIXED_COLUMNS = ("name", "identity", "priority", "seed", "preset")
 MAX_PRIORITY = 1000
@@ -70,6 +73,7 @@ class Row:
     name: str
     identity: Path
     regions: tuple[RegionPaths, ...]
+    maps: Mapping[Path, Path]  # portraits with a label map of their own
     params: StageParams
     priority: int
     seed: int
@@ -87,11 +91,11 @@ class PlannedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A checked table: the rows that can be queued, those that cannot, and the files they name."""
+    """A checked table: the rows that can be queued, those that cannot, and their portraits."""
 
     rows: tuple[PlannedRow, ...]
     errors: tuple[RowError, ...]
-    files: Mapping[PortraitKey, tuple[Path, bytes]] = field(repr=False)  # each distinct portrait
+    pictures: Mapping[PortraitKey, Picture] = field(repr=False)  # each distinct portrait
 
     @property
     def digest(self) -> str:
@@ -119,17 +123,30 @@ class TableSettings:
 
     bundle_digest: str
     size: int  # side of the bundle's portraits in pixels
+    label_size: int  # side of its label maps
     presets: Mapping[str, Mapping[str, Any]]  # the bundle's own
     default_preset: str
+    align: AlignPolicy = AlignPolicy.AUTO
+    landmarks: Path | None = None  # the predictor for photographs; the installed one when None
 
     @classmethod
-    def for_bundle(cls, manifest: Manifest, *, preset: str | None = None) -> Self:
+    def for_bundle(
+        cls,
+        manifest: Manifest,
+        *,
+        preset: str | None = None,
+        align: AlignPolicy = AlignPolicy.AUTO,
+        landmarks: Path | None = None,
+    ) -> Self:
         """The settings that a bundle gives; `preset` is the default of rows that name none."""
         return cls(
             bundle_digest=manifest.digest,
             size=manifest.geometry.image_size,
             presets=manifest.presets,
+            label_size=manifest.geometry.label_size,
             default_preset=preset or default_preset(manifest.presets),
+            align=align,
+            landmarks=landmarks,
         )
 
 
@@ -159,7 +176,7 @@ def read_table(path: Path, settings: TableSettings) -> Table:
             errors.append(result)
     if not rows and not errors:
         raise InputError(f"{path} has a header and no rows: give at least one")
-    return Table(rows=tuple(rows), errors=tuple(errors), files=reader.files)
+    return Table(rows=tuple(rows), errors=tuple(errors), pictures=reader.pictures)
 
 
 def _read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -185,19 +202,20 @@ def _read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Column:
-    """What one column holds: a fixed field, or one side of a region."""
+    """What one column holds: a fixed field, one side of a region, or the map of one of these."""
 
     name: str  # as it stands in the header
     fixed: str | None = None
     area: Area | None = None
     is_colour: bool = False
+    labels_of: str | None = None  # the column whose portrait has its own label map here
 
 
 def _read_header(cells: Sequence[str], path: Path) -> list[_Column]:
     columns = [_read_column(cell, path) for cell in cells]
     seen: dict[object, str] = {}
     for column in columns:
-        meaning = column.fixed or (column.area, column.is_colour)
+        meaning = column.fixed or (column.area, column.is_colour, column.labels_of)
         if meaning in seen:
             raise InputError(
                 f"{path} has the column {column.name!r} twice (first as {seen[meaning]!r}): "
@@ -206,7 +224,13 @@ def _read_header(cells: Sequence[str], path: Path) -> list[_Column]:
         seen[meaning] = column.name
     if "identity" not in seen:
         raise InputError(f"{path} has no column 'identity': add one with the portraits to change")
-    if all(column.fixed for column in columns):
+    for column in columns:
+        if column.labels_of and column.labels_of not in (other.name for other in columns):
+            raise InputError(
+                f"{path} has the column {column.name!r} and no {column.labels_of!r}: a label map "
+                "needs the portrait that it belongs to"
+            )
+    if all(column.area is None for column in columns):
         raise InputError(f"{path} has no region column: add {_region_words()}")
     return columns
 
@@ -215,6 +239,8 @@ def _read_column(cell: str, path: Path) -> _Column:
     name = cell.strip().lower()
     if name in FIXED_COLUMNS:
         return _Column(name=name, fixed=name)
+    if name.endswith(f"-{LABELS}"):
+        return _Column(name=name, labels_of=name.removesuffix(f"-{LABELS}"))
     region = "hair" if name == COLOUR else name.removesuffix(f"-{COLOUR}")
     try:
         area = parse_region(region)
@@ -227,7 +253,8 @@ def _read_column(cell: str, path: Path) -> _Column:
 
 
 def _region_words() -> str:
-    return f"a region ({', '.join(region_words())}; joined by '+'), or <region>-{COLOUR}"
+    words = ", ".join(region_words())
+    return f"a region ({words}; joined by '+'), <region>-{COLOUR}, or <column>-{LABELS}"
 
 
 class _RowReader:
@@ -238,8 +265,11 @@ class _RowReader:
         self._columns = columns
         self._settings = settings
         self._names: dict[str, int] = {}  # name -> line
-        self._pictures: dict[Path, PortraitKey | InputError] = {}
-        self.files: dict[PortraitKey, tuple[Path, bytes]] = {}
+        self._reader = PortraitReader(
+            settings.size, settings.label_size, policy=settings.align, landmarks=settings.landmarks
+        )
+        self._found: dict[PictureFiles, PortraitKey | InputError] = {}
+        self.pictures: dict[PortraitKey, Picture] = {}
 
     def read(self, line: int, cells: Sequence[str]) -> PlannedRow | RowError:
         fixed = [c.fixed for c in self._columns]
@@ -274,6 +304,7 @@ class _RowReader:
             name=name,
             identity=identity,
             regions=self._regions(identity, cells),
+            maps=self._maps(identity, cells),
             params=preset_params(preset, self._settings.presets),
             priority=_whole(values, "priority", -MAX_PRIORITY, MAX_PRIORITY),
             seed=_whole(values, "seed", 0, MAX_SEED),
@@ -301,15 +332,38 @@ class _RowReader:
             regions.append(RegionPaths(area=area, structure=structure, appearance=appearance))
         return tuple(regions)
 
+    def _maps(self, identity: Path, cells: Sequence[str]) -> dict[Path, Path]:
+        """Which portrait of the row has which label map; one map each, wherever it stands."""
+        names = [column.name for column in self._columns]
+        filled = {n: c.strip() for n, c in zip(names, cells, strict=False) if c.strip()}
+        maps: dict[Path, Path] = {}
+        for column in self._columns:
+            if column.labels_of is None or column.name not in filled:
+                continue
+            if column.labels_of not in filled:
+                raise InputError(f"{column.name} is given and {column.labels_of} is not")
+            cell = filled[column.labels_of]
+            portrait = identity if cell.lower() == KEEP else self._folder / cell
+            found = self._folder / filled[column.name]
+            if maps.setdefault(portrait, found) != found:
+                raise InputError(
+                    f"gives {portrait.name} two label maps ({maps[portrait].name}, {found.name}): "
+                    "leave one out"
+                )
+        return maps
+
     def _planned(self, row: Row) -> PlannedRow:
+        def portrait(path: Path) -> PortraitKey:
+            return self._portrait(PictureFiles(path, row.maps.get(path)))
+
         spec = JobSpec(
-            identity=self._portrait(row.identity),
+            identity=portrait(row.identity),
             regions=tuple(
                 RegionEdit(
                     labels=region.area.labels,
                     zone=region.area.zone,
-                    structure=self._portrait(region.structure),
-                    appearance=self._portrait(region.appearance),
+                    structure=portrait(region.structure),
+                    appearance=portrait(region.appearance),
                 )
                 for region in row.regions
             ),
@@ -319,28 +373,22 @@ class _RowReader:
         )
         return PlannedRow(line=row.line, name=row.name, spec=spec, priority=row.priority)
 
-    def _portrait(self, path: Path) -> PortraitKey:
-        """Raises InputError when the file is missing or its picture cannot be used."""
-        if path not in self._pictures:
-            self._pictures[path] = self._read_picture(path)
-        found = self._pictures[path]
+    def _portrait(self, files: PictureFiles) -> PortraitKey:
+        """Raises InputError when a file is missing or its picture cannot be used."""
+        if files not in self._found:
+            self._found[files] = self._read_picture(files)
+        found = self._found[files]
         if isinstance(found, InputError):
             raise InputError(str(found))
         return found
 
-    def _read_picture(self, path: Path) -> PortraitKey | InputError:
+    def _read_picture(self, files: PictureFiles) -> PortraitKey | InputError:
         try:
-            data = path.read_bytes()
-            pixels: Pixels = read_portrait(data, self._settings.size, name=path.name)
-        except OSError as error:
-            return InputError(f"the file {path} cannot be read: {error.strerror}")
-        except ValueError:  # a NUL byte
-            return InputError(f"{str(path)!r} cannot be the name of a file: correct the cell")
+            picture = self._reader.read_files(files)
         except InputError as error:
             return error
-        key = portrait_key(pixels)
-        self.files.setdefault(key, (path, data))
-        return key
+        self.pictures.setdefault(picture.key, picture)
+        return picture.key
 
 
 def _whole(values: Mapping[str, str], name: str, low: int, high: int) -> int:

@@ -149,7 +149,11 @@ class Bench:
         from barber.artifacts import Portrait
 
         with transaction(self.engine) as session:
-            return Portrait(sha256=key, pixels=portraits.pixels(session, self.store, key))
+            return Portrait(
+                sha256=key,
+                pixels=portraits.pixels(session, self.store, key),
+                label_map=portraits.label_map(session, self.store, key),
+            )
 
     def _artifact(self, key: ArtifactKey, kind: StageKind) -> Artifact:
         """Reads an input; a damaged one is built again by its own stage.

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from barber.errors import InputError
 from barber.photographs.picture import Crop
@@ -162,6 +161,8 @@ def outwardness(shape: tuple[int, ...], pads: tuple[int, int, int, int]) -> NDAr
 
 def _fade(padded: NDArray[np.float32], out: NDArray[np.float32], side: float) -> Pixels:
     """Blurs what lies near and beyond the edge, then lets it fade to the median colour."""
+    from scipy.ndimage import gaussian_filter  # slow to load, and most commands see no photograph
+
     blur, fade = np.clip(3 * out + 1, 0, 1), np.clip(out, 0, 1)
     for channel in range(padded.shape[2]):  # one at a time: a photograph can be large
         plane = padded[:, :, channel]

@@ -14,7 +14,7 @@ from PIL import Image
 from barber.errors import InputError
 from barber.labels import COLOURS, REGION_COUNT, Region
 from barber.photographs.picture import Crop, LabelMap
-from barber.pixels import COMPRESSION, MAX_SIDE_PX
+from barber.pixels import MAX_SIDE_PX
 
 INDEXED = "save it as a PNG of index values 0 to 15, as `barber faces` writes them"
 
@@ -85,16 +85,6 @@ def fit_label_map(
             f"the label map {name} is background wherever the face is: paint this picture's map"
         )
     return fitted
-
-
-def encode_labels(labels: LabelMap) -> bytes:
-    """A label map as an index PNG in the official colours; equal maps give equal bytes."""
-    height, width = labels.shape
-    image = Image.frombytes("P", (width, height), np.ascontiguousarray(labels).tobytes())
-    image.putpalette([channel for region in Region for channel in COLOURS[region]])
-    out = io.BytesIO()
-    image.save(out, "PNG", compress_level=COMPRESSION)
-    return out.getvalue()
 
 
 def _labels(image: Image.Image, name: str) -> LabelMap:

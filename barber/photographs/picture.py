@@ -5,14 +5,17 @@ No SciPy here: the catalogue keeps these values and does not make them.
 
 from __future__ import annotations
 
+import io
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from barber.errors import InputError
-from barber.pixels import Pixels, decode
+from barber.labels import COLOURS, REGION_COUNT, Region
+from barber.pixels import COMPRESSION, Pixels, decode
 from barber.spec import PortraitKey
 
 LabelMap = NDArray[np.uint8]  # [H, W], values 0..15
@@ -85,3 +88,25 @@ class Picture:
     def pixels(self) -> Pixels:
         """The portrait, uint8 [size, size, 3]."""
         return decode(self.png, name=self.name)
+
+    def label_map(self) -> LabelMap | None:
+        """Its own label map, uint8 [h, h] at the bundle's label size, if it has one."""
+        return None if self.labels_png is None else decode_labels(self.labels_png)
+
+
+def encode_labels(labels: LabelMap) -> bytes:
+    """A label map as an index PNG in the official colours; equal maps give equal bytes."""
+    assert labels.max() < REGION_COUNT, "the palette has one colour per label"
+    height, width = labels.shape
+    image = Image.frombytes("P", (width, height), np.ascontiguousarray(labels).tobytes())
+    image.putpalette([channel for region in Region for channel in COLOURS[region]])
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=COMPRESSION)
+    return out.getvalue()
+
+
+def decode_labels(data: bytes) -> LabelMap:
+    """The label map that `encode_labels` wrote."""
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        assert image.mode == "P", f"a kept label map has indices, not {image.mode}"
+        return np.array(image, dtype=np.uint8)

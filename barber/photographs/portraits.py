@@ -6,14 +6,15 @@ through it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from barber.errors import InputError
 from barber.photographs.crop import AlignedFace, align_face
 from barber.photographs.landmarks import Face, FaceFinder, open_finder
-from barber.photographs.own_labels import encode_labels, fit_label_map, read_label_map
-from barber.photographs.picture import Crop, LabelMap, Picture
+from barber.photographs.own_labels import fit_label_map, read_label_map
+from barber.photographs.picture import Crop, LabelMap, Picture, encode_labels
 from barber.pixels import Pixels, decode, encode_png, fit_portrait, portrait_key
 
 
@@ -23,6 +24,14 @@ class AlignPolicy(StrEnum):
     AUTO = "auto"  # those that are not square
     ALWAYS = "always"
     NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFiles:
+    """A picture's file and, if it has one, that of its own label map."""
+
+    portrait: Path
+    labels: Path | None = None
 
 
 class PortraitReader:
@@ -46,6 +55,16 @@ class PortraitReader:
         self._size, self._label_size = size, label_size
         self._policy, self._landmarks = policy, landmarks
         self._finder: FaceFinder | None = None
+
+    def read_files(self, files: PictureFiles) -> Picture:
+        """As `read`, from files. Raises InputError also when one cannot be read."""
+        labels = None if files.labels is None else _bytes_of(files.labels)
+        return self.read(
+            _bytes_of(files.portrait),
+            name=files.portrait.name,
+            labels=labels,
+            labels_name="" if files.labels is None else files.labels.name,
+        )
 
     def read(
         self, data: bytes, *, name: str, labels: bytes | None = None, labels_name: str = ""
@@ -127,3 +146,12 @@ def found_faces(finder: FaceFinder, pixels: Pixels, *, name: str) -> tuple[Face,
             "that shows one from the front, or a square portrait, cropped around it by hand"
         )
     return faces
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"the file {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a NUL byte
+        raise InputError(f"{str(path)!r} cannot be the name of a file: correct the cell") from error

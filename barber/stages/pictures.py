@@ -46,7 +46,14 @@ def low_resolution(
 
 
 def photograph_labels(bundle: ModelBundle, portrait: Portrait, *, clamp: bool = True) -> Tensor:
-    """The label map int64 [1, H, W] of a portrait; unclamped, it is treated like a render."""
+    """The label map int64 [1, H, W] of a portrait: its own, or else the parser's.
+
+    Unclamped, the parser sees it as if it were a render.
+    """
+    if portrait.label_map is not None:
+        side = bundle.geometry.label_size
+        assert portrait.label_map.shape == (side, side), f"the own map is not {side}x{side}"
+        return torch.tensor(portrait.label_map, device=bundle.device).long()[None]
     with torch.no_grad():
         unit = to_unit(portrait.pixels, bundle.device)
         seen = photograph_to_parser(unit, bundle.geometry, clamp=clamp)

@@ -7,14 +7,20 @@ from PIL import Image
 
 from barber.errors import InputError
 from barber.labels import GROUPS, Region
+from barber.photographs.landmarks import FaceFinder
+from barber.photographs.picture import encode_labels
 from barber.pixels import portrait_key, read_portrait
 from barber.spec import PRESETS
 from barber.table import Table, TableSettings, read_table
+from tests.support.photographs import file_of, finder, woman
+
+__all__ = ["finder"]
 
 SIZE = 32
 SETTINGS = TableSettings(
     bundle_digest="b" * 64,
     size=SIZE,
+    label_size=SIZE,
     presets={"demo": {"blend": {"steps": 7}}},
     default_preset="demo",
 )
@@ -59,7 +65,7 @@ def test_row_becomes_spec_with_portraits_by_content(folder: Path) -> None:
     assert (region.structure, region.appearance) == (key(folder, "b"), key(folder, "c"))
     assert row.spec.seed == 9
     assert row.spec.params == PRESETS["official"]
-    assert set(table.files) == {key(folder, name) for name in "abc"}
+    assert set(table.pictures) == {key(folder, name) for name in "abc"}
     assert table.errors == ()
 
 
@@ -201,6 +207,61 @@ def test_digest_follows_content_not_file_names(folder: Path) -> None:
 def test_unknown_default_preset_is_refused_before_any_row(folder: Path) -> None:
     path = folder / "table.csv"
     path.write_text("identity,hair\na.png,b.png")
-    settings = TableSettings(bundle_digest="b" * 64, size=SIZE, presets={}, default_preset="swift")
+    settings = TableSettings(
+        bundle_digest="b" * 64, size=SIZE, label_size=SIZE, presets={}, default_preset="swift"
+    )
     with pytest.raises(InputError, match="unknown preset 'swift'"):
         read_table(path, settings)
+
+
+def label_map(value: int) -> bytes:
+    return encode_labels(np.full((SIZE, SIZE), value, dtype=np.uint8))
+
+
+def test_label_map_of_its_own_makes_another_portrait_in_the_whole_row(folder: Path) -> None:
+    (folder / "map.png").write_bytes(label_map(10))
+    header = "identity,hair,hair-labels,lips,identity-labels"
+    table = read(folder, f"{header}\na.png,b.png,map.png,b.png,\na.png,b.png,,,")
+    assert not table.errors
+    mapped, plain = (row.spec for row in table.rows)
+    assert plain.regions[0].structure == key(folder, "b")
+    assert mapped.regions[0].structure != key(folder, "b")
+    assert mapped.regions[1].structure == mapped.regions[0].structure
+    assert mapped.identity == plain.identity
+    own = table.pictures[mapped.regions[0].structure].label_map()
+    assert own is not None
+    assert own.tolist() == [[10] * SIZE] * SIZE
+
+
+def test_label_map_that_cannot_be_meant_refuses_its_row(folder: Path) -> None:
+    (folder / "map.png").write_bytes(label_map(10))
+    (folder / "skin.png").write_bytes(label_map(1))
+    Image.new("L", (SIZE, SIZE), 17).save(folder / "wrong.png")
+    table = read(
+        folder,
+        "identity,hair,hair-labels,lips,lips-labels\n"
+        "a.png,,map.png,b.png,\n"
+        "a.png,b.png,map.png,b.png,skin.png\n"
+        "a.png,b.png,wrong.png,,\n"
+        "a.png,b.png,none.png,,\n",
+    )
+    reasons = [error.reason for error in table.errors]
+    assert "hair-labels is given and hair is not" in reasons[0]
+    assert "two label maps" in reasons[1]
+    assert "wrong.png has the value 17" in reasons[2]
+    assert "none.png cannot be read" in reasons[3]
+
+
+def test_labels_column_needs_its_portraits_column(folder: Path) -> None:
+    with pytest.raises(InputError, match="no 'face'"):
+        read(folder, "identity,hair,face-labels\na.png,b.png,m.png")
+
+
+def test_photograph_in_a_row_is_cut_around_its_face(folder: Path, finder: FaceFinder) -> None:
+    photo = file_of(woman(), "JPEG")
+    (folder / "photo.jpg").write_bytes(photo)
+    table = read(folder, "identity,hair\nphoto.jpg,a.png")
+    assert not table.errors
+    picture = table.pictures[table.rows[0].spec.identity]
+    assert picture.photo == photo
+    assert picture.size == SIZE

@@ -9,8 +9,8 @@ from PIL import Image
 
 from barber.errors import InputError
 from barber.labels import COLOURS, Region
-from barber.photographs.own_labels import encode_labels, fit_label_map, read_label_map
-from barber.photographs.picture import Crop
+from barber.photographs.own_labels import fit_label_map, read_label_map
+from barber.photographs.picture import Crop, decode_labels, encode_labels
 
 
 def stripes(*labels: int, height: int = 4) -> NDArray[np.uint8]:
@@ -35,6 +35,7 @@ def test_index_png_comes_back_as_it_went() -> None:
     data = encode_labels(labels)
     assert np.array_equal(read_label_map(data, name="m.png"), labels)
     assert encode_labels(labels) == data
+    assert np.array_equal(decode_labels(data), labels)
 
 
 def test_grey_values_are_labels() -> None:

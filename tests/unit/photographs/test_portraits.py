@@ -7,8 +7,7 @@ from PIL import Image
 from barber.errors import InputError
 from barber.photographs import portraits
 from barber.photographs.landmarks import NO_LIBRARY, FaceFinder
-from barber.photographs.own_labels import encode_labels, read_label_map
-from barber.photographs.picture import Picture
+from barber.photographs.picture import Picture, encode_labels
 from barber.photographs.portraits import AlignPolicy, PortraitReader
 from barber.pixels import portrait_key, read_portrait
 from tests.support.photographs import crowd, file_of, finder, woman
@@ -84,8 +83,8 @@ def test_own_label_map_makes_another_portrait() -> None:
     reader = PortraitReader(64, 32)
     plain = reader.read(square(), name="a.png")
     mapped = reader.read(square(), name="a.png", labels=encode_labels(labels), labels_name="m.png")
-    assert mapped.labels_png is not None
-    own = read_label_map(mapped.labels_png, name="m.png")
+    own = mapped.label_map()
+    assert own is not None
     assert own.shape == (32, 32)
     assert mapped.key == portrait_key(mapped.pixels(), own)
     assert mapped.key != plain.key
@@ -98,10 +97,10 @@ def test_label_map_of_a_photograph_follows_the_crop(upright: Picture) -> None:
     picture = PortraitReader(64, 32).read(
         file_of(photo), name="a.png", labels=encode_labels(labels), labels_name="m.png"
     )
-    assert picture.labels_png is not None
+    own = picture.label_map()
+    assert own is not None
     assert picture.crop is not None
     assert picture.key != upright.key
-    own = read_label_map(picture.labels_png, name="m.png")
     # In the rows of the eyes the border must lie where the crop says that column 225 is.
     matrix = picture.crop.matrix()
     border = (225 - matrix[0, 2] - matrix[0, 1] * 32) / matrix[0, 0] / 2
