@@ -2,12 +2,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from tests.conformance.recipe import Recipe
 
 HERE = Path(__file__).parent
 # Another folder of the same form, with its own salt, can be named in the environment.
@@ -18,10 +14,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.conformance)
-
-
-@pytest.fixture(scope="session")
-def recipe() -> Recipe:
-    from tests.conformance.recipe import Recipe  # itself needs VECTORS from here
-
-    return Recipe(VECTORS)
