@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any, NewType
 
 from barber.labels import Area, merge_areas
-from barber.spec import JobSpec, NoiseMode, PortraitKey
+from barber.spec import FillMode, JobSpec, NoiseMode, PortraitKey
 
 ArtifactKey = NewType("ArtifactKey", str)  # 64 hex digits
 
@@ -71,6 +71,11 @@ class PlannedStage:
         return int(self.key[:15], 16)
 
 
+def is_coloured(spec: JobSpec) -> bool:
+    """Whether some colour comes from another portrait: then the blend seeks weights."""
+    return any(region.appearance != spec.identity for region in spec.regions)
+
+
 def variants(spec: JobSpec) -> tuple[Variant, ...]:
     """The variants that a job needs; none when nothing is edited.
 
@@ -79,9 +84,8 @@ def variants(spec: JobSpec) -> tuple[Variant, ...]:
     """
     if not spec.regions:
         return ()
-    coloured = any(region.appearance != spec.identity for region in spec.regions)
     apart = any(region.appearance != region.structure for region in spec.regions)
-    both = coloured and apart
+    both = is_coloured(spec) and apart
     return (Variant.STRUCTURE, Variant.APPEARANCE) if both else (Variant.STRUCTURE,)
 
 
@@ -124,7 +128,10 @@ def _target(spec: JobSpec, variant: Variant, slot: int) -> PlannedStage:
     kind = StageKind.TARGET
     regions = [region.area.facts for region in spec.regions]
     inputs = [spec.identity, *sources(spec, variant)]
-    key = _key(spec, kind, asdict(spec.params.target), [*inputs, json.dumps(regions)])
+    params = asdict(spec.params.target)
+    if spec.params.target.fill is FillMode.HEURISTIC:
+        params = _without(params, "mask_mode", "steps", "rate")
+    key = _key(spec, kind, params, [*inputs, json.dumps(regions)])
     return PlannedStage(kind=kind, slot=slot, key=key, needs=(), variant=variant)
 
 
@@ -155,8 +162,16 @@ def _blend(spec: JobSpec, before: Iterable[PlannedStage]) -> PlannedStage:
     kind = StageKind.BLEND
     needs = tuple(stage.key for stage in before)
     roles = [json.dumps(region.to_json()) for region in spec.regions]
-    key = _key(spec, kind, asdict(spec.params.blend), [*needs, spec.identity, *roles])
+    params = asdict(spec.params.blend)
+    if not is_coloured(spec):
+        params = _without(params, "steps", "rate", "mask_smoothing", "pixel_weight")
+    key = _key(spec, kind, params, [*needs, spec.identity, *roles])
     return PlannedStage(kind=kind, slot=0, key=key, needs=needs)
+
+
+def _without(params: dict[str, Any], *unread: str) -> dict[str, Any]:
+    """The params but those that the stage of this job does not read."""
+    return {name: value for name, value in params.items() if name not in unread}
 
 
 def _key(spec: JobSpec, kind: StageKind, params: dict[str, Any], inputs: list[str]) -> ArtifactKey:

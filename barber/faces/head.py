@@ -10,7 +10,7 @@ from barber.faces.parameters import Accessories, FaceParams, IdentityShape, Scen
 from barber.labels import Region
 
 _EYE_Y = -0.055
-_MOUTH_Y = 0.305
+MOUTH_Y = 0.305
 _SKULL = 0.52  # height of the skull above the head's centre
 HAT_BRIM = -0.34
 
@@ -119,6 +119,11 @@ def face_outline(shape: IdentityShape, view: View) -> Plane:
     return np.asarray((radius - 1.0) * (0.92 * shape.face_width), dtype=np.float32)
 
 
+def nose_end(shape: IdentityShape) -> float:
+    """y of the nose's tip."""
+    return _EYE_Y + 0.04 + shape.nose_length
+
+
 def _face_light(shape: IdentityShape, scene: SceneColour, view: View) -> Plane:
     """Lambert light of an ellipsoid, with the hollows and bumps of a face on top."""
     nx = view.x / (shape.face_width * 1.06)
@@ -126,15 +131,15 @@ def _face_light(shape: IdentityShape, scene: SceneColour, view: View) -> Plane:
     nz = np.sqrt(np.clip(1.0 - nx * nx - ny * ny, 0.02, 1.0))
     light = 0.63 + 0.41 * nz + 0.34 * scene.light_x * nx - 0.07 * ny
     light += 0.05 * glow(view, 0.0, -0.30, 0.22, 0.12)  # forehead
-    nose_end = _EYE_Y + 0.04 + shape.nose_length
+    end = nose_end(shape)
     for side in (-1.0, 1.0):
         x = side * shape.eye_spacing
         light -= 0.13 * glow(view, x, _EYE_Y - 0.030, 0.105, 0.062)  # socket
         light -= 0.05 * glow(view, x, _EYE_Y + 0.060, 0.075, 0.022)  # bag
         light += 0.07 * glow(view, side * 0.21, 0.135, 0.10, 0.075)  # cheek bone
         light -= 0.07 * glow(view, side * 0.125, 0.245, 0.030, 0.085)  # fold beside the nose
-    light -= 0.11 * glow(view, 0.0, nose_end + 0.045, 0.075, 0.026)
-    lower = _MOUTH_Y + 0.045 + shape.lip_fullness
+    light -= 0.11 * glow(view, 0.0, end + 0.045, 0.075, 0.026)
+    lower = MOUTH_Y + 0.045 + shape.lip_fullness
     light -= 0.12 * glow(view, 0.0, lower + 0.022, 0.085, 0.024)
     light += 0.06 * glow(view, 0.0, 0.5 * (lower + shape.face_height) + 0.03, 0.085, 0.055)
     return np.asarray(light, dtype=np.float32)
@@ -158,7 +163,7 @@ def paint_face(canvas: Canvas, who: FaceParams, frame: HeadFrame, layers: HairLa
 def paint_nose(canvas: Canvas, who: FaceParams, frame: HeadFrame) -> None:
     """Bridge, ball, wings and nostrils."""
     shape, scene = who.identity, who.scene
-    top, end = _EYE_Y + 0.01, _EYE_Y + 0.04 + shape.nose_length
+    top, end = _EYE_Y + 0.01, nose_end(shape)
     view = frame.around(-0.11, top, 0.11, end + 0.04)
     along = np.clip((view.y - top) / (end - top), 0.0, 1.0)
     half = 0.020 + (shape.nose_width - 0.020) * along**1.7
@@ -186,7 +191,7 @@ def paint_nose(canvas: Canvas, who: FaceParams, frame: HeadFrame) -> None:
 
 
 def paint_eyes(canvas: Canvas, who: FaceParams, frame: HeadFrame) -> None:
-    """Lids, whites, irises, pupils, glints and brows."""
+    """Lids, whites, irises, pupils and glints."""
     shape, scene = who.identity, who.scene
     iris_rgb = _tint(scene.eye_light, -0.5 * scene.eye_blue + 0.03, scene.eye_blue)
     skin = skin_colour(scene)
@@ -216,6 +221,11 @@ def paint_eyes(canvas: Canvas, who: FaceParams, frame: HeadFrame) -> None:
         canvas.paint(view, alpha * glint, (0.97, 0.97, 0.97))
         lash = np.maximum(np.abs(upper) - 0.0085, np.abs(dx) - 1.04 * shape.eye_width)
         canvas.paint(view, 0.85 * view.cover(lash), (0.09, 0.06, 0.05), Region.EYES)
+
+
+def paint_brows(canvas: Canvas, who: FaceParams, frame: HeadFrame) -> None:
+    """Both brows."""
+    for side in (-1.0, 1.0):
         _paint_brow(canvas, who, frame, side)
 
 
@@ -239,10 +249,10 @@ def _paint_brow(canvas: Canvas, who: FaceParams, frame: HeadFrame, side: float) 
 def paint_mouth(canvas: Canvas, who: FaceParams, frame: HeadFrame) -> None:
     """Opening with teeth, upper and lower lip."""
     shape, scene = who.identity, who.scene
-    view = frame.around(-0.19, _MOUTH_Y - 0.09, 0.19, _MOUTH_Y + 0.13)
+    view = frame.around(-0.19, MOUTH_Y - 0.09, 0.19, MOUTH_Y + 0.13)
     u = view.x / shape.mouth_width
     arch = np.clip(1.0 - u * u, 0.0, 1.0)
-    line = _MOUTH_Y + shape.smile * (0.5 - u * u)
+    line = MOUTH_Y + shape.smile * (0.5 - u * u)
     gap = max(shape.mouth_open, 0.0) * arch
     full = shape.lip_fullness
     bow = full * (0.92 - 0.30 * np.exp(-(u * u) / 0.03)) * arch**0.8
@@ -264,7 +274,7 @@ def paint_mouth(canvas: Canvas, who: FaceParams, frame: HeadFrame) -> None:
     drop = 1.18 * full * arch**0.7
     lower = np.maximum(np.maximum(gap + 0.003 - y, y - gap - drop), ends)
     wet = 0.20 * glow(
-        view, 0.02, _MOUTH_Y + 0.5 * shape.smile + gap.max() + 0.55 * full, 0.055, 0.012
+        view, 0.02, MOUTH_Y + 0.5 * shape.smile + gap.max() + 0.55 * full, 0.055, 0.012
     )
     canvas.paint(view, view.cover(lower), rose[:, None, None] * (0.98 + wet), Region.LOWER_LIP)
 

@@ -7,8 +7,8 @@ covers more than half of it. The same parameters give the same bytes on the same
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,18 @@ from numpy.typing import NDArray
 from barber.errors import InputError
 from barber.faces import hair as hairs
 from barber.faces import head
+from barber.faces.beard import Beard, paint_beard
 from barber.faces.canvas import Canvas, HeadFrame
 from barber.faces.parameters import GROUPS, Z_DIM, FaceParams, face_params, sample_z, take_groups
 
 __all__ = [
     "GROUPS",
     "Z_DIM",
+    "Beard",
     "FaceParams",
+    "Parts",
     "Rendering",
+    "draw",
     "face_params",
     "render",
     "sample_z",
@@ -44,39 +48,67 @@ class Rendering:
     label_map: NDArray[np.uint8]  # [size, size], values of Region
 
 
-@dataclass(frozen=True, slots=True)
-class _Cast:
-    """Who gives what to one picture."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Who gives what to one picture; each part stands where its giver has it."""
 
-    base: FaceParams  # place, body, ears, accessories
-    face: FaceParams  # the face's outline, skin and features, in its own head frame
+    base: FaceParams  # place, body, accessories but glasses
+    ears: FaceParams
+    face: FaceParams  # the face's outline and skin
+    nose: FaceParams
+    eyes: FaceParams
+    brows: FaceParams
+    mouth: FaceParams
+    glasses: FaceParams
     hair: FaceParams  # the hair's shape
     hair_head: FaceParams  # the head whose place and width the hair follows
     colour: FaceParams  # the hair's colour
+    beard: tuple[Beard, FaceParams] | None = None  # and the face that it grows on
+
+    @classmethod
+    def of(cls, person: FaceParams, beard: Beard | None = None) -> Self:
+        """Everything from one person."""
+        names = [field.name for field in fields(cls) if field.name != "beard"]
+        own = dict.fromkeys(names, person)
+        return cls(**own, beard=None if beard is None else (beard, person))
+
+    def with_features(self, giver: FaceParams) -> Self:
+        """The same with the nose, eyes, brows and mouth of another."""
+        return replace(self, nose=giver, eyes=giver, brows=giver, mouth=giver)
 
 
-def _draw(cast: _Cast, size: int) -> Rendering:
+def draw(parts: Parts, size: int) -> Rendering:
+    """Draws what several people give.
+
+    Raises:
+        InputError: The size is outside 16 to 1024 pixels.
+    """
     if not _SIZES[0] <= size <= _SIZES[1]:
         raise InputError(f"a portrait cannot be {size} pixels wide: use {_SIZES[0]} to {_SIZES[1]}")
     canvas = Canvas(size)
-    base_frame = HeadFrame(size, cast.base.identity)
-    face_frame = HeadFrame(size, cast.face.identity)
-    brim = head.HAT_BRIM if head.wears_hat(cast.base.accessories) else None
-    layers = hairs.lay_hair(
-        cast.hair.hair, cast.hair_head.identity, HeadFrame(size, cast.hair_head.identity), brim
-    )
-    head.paint_background(canvas, cast.base.scene)
-    hairs.paint_back_hair(canvas, layers, cast.colour.hair_colour)
-    head.paint_body(canvas, cast.base, base_frame)
-    head.paint_ears(canvas, cast.base, base_frame)
-    head.paint_face(canvas, cast.face, face_frame, layers)
-    head.paint_nose(canvas, cast.face, face_frame)
-    head.paint_eyes(canvas, cast.face, face_frame)
-    head.paint_mouth(canvas, cast.face, face_frame)
-    head.paint_earrings(canvas, cast.base, base_frame)
-    head.paint_glasses(canvas, cast.base, base_frame)
-    hairs.paint_front_hair(canvas, layers, cast.colour.hair_colour, cast.base.scene.light_x)
-    head.paint_hat(canvas, cast.base, base_frame)
+
+    def frame(person: FaceParams) -> HeadFrame:
+        return HeadFrame(size, person.identity)
+
+    base, base_frame = parts.base, frame(parts.base)
+    brim = head.HAT_BRIM if head.wears_hat(base.accessories) else None
+    layers = hairs.lay_hair(parts.hair.hair, parts.hair_head.identity, frame(parts.hair_head), brim)
+    head.paint_background(canvas, base.scene)
+    hairs.paint_back_hair(canvas, layers, parts.colour.hair_colour)
+    head.paint_body(canvas, base, base_frame)
+    head.paint_ears(canvas, parts.ears, frame(parts.ears))
+    head.paint_face(canvas, parts.face, frame(parts.face), layers)
+    if parts.beard is not None:
+        beard, grower = parts.beard
+        paint_beard(canvas, beard, grower, frame(grower))
+    head.paint_nose(canvas, parts.nose, frame(parts.nose))
+    head.paint_eyes(canvas, parts.eyes, frame(parts.eyes))
+    head.paint_brows(canvas, parts.brows, frame(parts.brows))
+    head.paint_mouth(canvas, parts.mouth, frame(parts.mouth))
+    head.paint_earrings(canvas, base, base_frame)
+    head.paint_glasses(canvas, parts.glasses, frame(parts.glasses))
+    hairs.paint_front_hair(canvas, layers, parts.colour.hair_colour, base.scene.light_x)
+    head.paint_hat(canvas, base, base_frame)
     return Rendering(canvas.pixels(), canvas.labels)
 
 
@@ -86,7 +118,7 @@ def render(params: FaceParams, size: int) -> Rendering:
     Raises:
         InputError: The size is outside 16 to 1024 pixels.
     """
-    return _draw(_Cast(params, params, params, params, params), size)
+    return draw(Parts.of(params), size)
 
 
 def true_composite(
@@ -108,7 +140,8 @@ def true_composite(
             "head" moves it onto identity's head.
     """
     hair_head = hair if convention == "image" else identity
-    return _draw(_Cast(identity, identity, hair, hair_head, colour or hair), size)
+    own = Parts.of(identity)
+    return draw(replace(own, hair=hair, hair_head=hair_head, colour=colour or hair), size)
 
 
 def true_face_swap(base: FaceParams, face: FaceParams, *, size: int) -> Rendering:
@@ -117,4 +150,4 @@ def true_face_swap(base: FaceParams, face: FaceParams, *, size: int) -> Renderin
     Hair, ears, neck, body, place and accessories stay base's. The face's skin keeps its own
     colour and light, so it can differ from the neck's.
     """
-    return _draw(_Cast(base, face, base, base, base), size)
+    return draw(replace(Parts.of(base), face=face).with_features(face), size)

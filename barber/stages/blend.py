@@ -1,8 +1,8 @@
 """The F mix and stage C: the aligned structures joined, the appearance found, the result rendered.
 
 Source: method sections 12.3 and 13, in the form of 16.3 (3 to 5) for several regions; for one hair
-region the two are the same. Where 16.3.5 lowers the smoothing of an empty mask, a mask also counts
-as empty when nothing of it is left at the coarsest feature map that masked LPIPS reads.
+region the two are the same. 16.3.5 lowers the smoothing of an empty mask; here also of one that
+some tap of masked LPIPS would not see; unsmoothed, such a mask counts with the taps that see it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from barber.artifacts import Alignment, Blend, FSCode, Portrait, Reconstruction, TargetMask
-from barber.losses.perceptual import MASKED_TAPS, is_empty
+from barber.losses.perceptual import MASKED_TAPS, fades
 from barber.models.bundle import ModelBundle
 from barber.models.stylegan2 import Noise
 from barber.plan import StageKind
@@ -328,12 +328,16 @@ def masked_l1(picture: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
 
 
 def _largest_smoothing(mask_at: Callable[[int], Tensor], smoothing: int) -> Tensor | None:
-    """The mask at the most smoothing, from `smoothing` down to 0, that leaves something of it."""
+    """The mask at the most smoothing, from `smoothing` down to 0, that every tap sees.
+
+    A region too small for that (brows at a small loss size) counts as it is, with the taps that
+    see it; None when there is nothing at all.
+    """
     for steps in range(smoothing, -1, -1):
         mask = mask_at(steps)
-        if not is_empty(mask):
+        if not fades(mask):
             return mask
-    return None
+    return mask if bool(mask.any()) else None
 
 
 def _shares(inputs: BlendInputs, weights: Tensor) -> dict[PortraitKey, Tensor]:

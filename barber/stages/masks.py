@@ -48,13 +48,13 @@ def covered_by_any(label_map: Tensor, areas: Iterable[Area]) -> Tensor:
 def zone(label_map: Tensor, where: Zone) -> Tensor:
     """Bool [N, 1, H, W]: the rows below the nose's lower edge; nowhere when there is no nose.
 
-    The edge is the lowest row on which the nose is at least a quarter as wide as on its widest:
+    The edge is the lowest row on which the nose is more than a quarter as wide as on its widest:
     a speck of nose elsewhere does not move it. The 16 labels have no beard, so this is how the
     skin that can carry one is told from cheeks and forehead; portraits are aligned, so rows do.
     """
     assert where is Zone.LOWER_FACE
     width = (label_map == Region.NOSE).sum(dim=2)  # [N, H]
-    wide = (width > 0) & (width >= NOSE_EDGE_SHARE * width.amax(dim=1, keepdim=True))
+    wide = width > NOSE_EDGE_SHARE * width.amax(dim=1, keepdim=True)
     below = ~wide.flip(1).cummax(dim=1).values.flip(1) & wide.any(dim=1, keepdim=True)
     return below[:, None, :, None].expand(-1, 1, -1, label_map.shape[2])
 
@@ -146,10 +146,10 @@ def paste(identity: Tensor, sources: Sequence[Tensor], areas: Sequence[Area]) ->
 def occluded(identity: Tensor, sources: Sequence[Tensor], areas: Sequence[Area]) -> Tensor:
     """OB of 11.1 and 16.3.1: where a hair source shows a person and the identity shows none.
 
-    Regions without hair occlude nothing. What any region pastes is never occluded: 16.3.1 does not
-    say so, but would otherwise inpaint hair over pasted lips; for one region it is the same. For
-    the same reason only the region's own labels count as removed here, not those of the others: a
-    facial hole is filled by the first pass alone.
+    Regions without hair occlude nothing. What any region pastes is never occluded, and of what is
+    removed only hair counts: 16.3.1 does not say so, but would otherwise inpaint hair over pasted
+    lips and into facial holes, which are the first pass's alone. So two regions of one source
+    occlude what their union does, and one region of hair what 11.1 says.
     """
     found = torch.zeros_like(identity[:, None], dtype=torch.bool)
     pasted = found.clone()
@@ -157,7 +157,7 @@ def occluded(identity: Tensor, sources: Sequence[Tensor], areas: Sequence[Area])
         pasted |= covered(source, area)
         if Region.HAIR in area.labels:
             person = ~among(source, {*area.labels, Region.BACKGROUND, Region.CLOTH})
-            found |= person & among(identity, {*area.labels, Region.BACKGROUND})
+            found |= person & among(identity, [Region.HAIR, Region.BACKGROUND])
     return found & ~pasted
 
 
