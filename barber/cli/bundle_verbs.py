@@ -103,10 +103,17 @@ def bundle_add(
 
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[OnProgress]:
-    """A bar on standard error for as long as the block runs."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    console = Console(stderr=True, quiet=quiet)
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+    """A bar on standard error for as long as the block runs; none where no terminal shows it."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=quiet or not console.is_terminal,
+    ) as progress:
         task = progress.add_task("", total=None)
 
         def on_progress(what: str, done: int, total: int) -> None:

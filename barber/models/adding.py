@@ -119,10 +119,10 @@ def add_bundle(request: Request, on_progress: OnProgress) -> Added:
     if not request.replace:
         shelf.check_absent(request.path)
     origins = _origins(request.brought, on_progress)
-    parts = _read(request, on_progress)
-    if request.brought.landmarks is not None:
-        parts.notes += check_landmarks(request.brought.landmarks)
+    parts = _read(request.brought, on_progress)
     shelf.check_room(request.path.parent, _bytes(parts, origins))
+    pca, w_avg = _statistics(request, parts, on_progress)
+    parts.contents[STATISTICS_FILE] = statistics_entries(pca, w_avg)
     manifest = _write(request, parts, origins, on_progress)
     return Added(manifest=manifest, notes=tuple(parts.notes))
 
@@ -176,9 +176,8 @@ def _origins(brought: Brought, on_progress: OnProgress) -> dict[str, Origin]:
     return origins
 
 
-def _read(request: Request, on_progress: OnProgress) -> _Parts:
-    """Reads and checks every file, the cheap ones before a minute of computing."""
-    brought = request.brought
+def _read(brought: Brought, on_progress: OnProgress) -> _Parts:
+    """Reads and checks the files, all but the statistics."""
     on_progress(f"reading {brought.generator.name}", 0, 1)
     generator = official.read_generator(brought.generator)
     on_progress(f"reading {brought.parser.name}", 0, 1)
@@ -193,8 +192,8 @@ def _read(request: Request, on_progress: OnProgress) -> _Parts:
     parts = _Parts(generator=generator, widths=widths, contents=contents)
     if widths.labels is LabelSet.CELEBAMASK:
         parts.notes.append("the face parser's 19 CelebAMask-HQ classes join to our 16 regions")
-    pca, w_avg = _statistics(request, parts, on_progress)
-    contents[STATISTICS_FILE] = statistics_entries(pca, w_avg)
+    if brought.landmarks is not None:
+        parts.notes += check_landmarks(brought.landmarks)
     return parts
 
 
@@ -254,7 +253,7 @@ def _misfit(
 
 
 def _bytes(parts: _Parts, origins: Mapping[str, Origin]) -> int:
-    """What the bundle's files will take."""
+    """What the bundle's files will take; the statistics, some 1 MB, are in the spare room."""
     tensors = sum(v.nbytes for state in parts.contents.values() for v in state.values())
     return tensors + (origins["landmarks"].bytes if "landmarks" in origins else 0)
 
