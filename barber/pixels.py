@@ -117,19 +117,28 @@ def quantise(unit: NDArray[np.float32], *, truncate: bool = True) -> Pixels:
     return whole
 
 
-def encode_png(pixels: Pixels, *, recipe: Mapping[str, Any] | None = None) -> bytes:
+def encode_png(
+    pixels: Pixels,
+    *,
+    recipe: Mapping[str, Any] | None = None,
+    alpha: NDArray[np.uint8] | None = None,
+    icc: bytes | None = None,
+) -> bytes:
     """Lossless PNG; equal input gives equal bytes.
 
     Args:
         pixels: uint8 [H, W, 3].
         recipe: Plain JSON data on how the picture was made; kept in the iTXt chunk "barber".
+        alpha: Opacity, uint8 [H, W]; opaque when None.
+        icc: Colour profile of the pixels; sRGB is understood when None.
     """
     _check_pixels(pixels)
     info = PngInfo()
     if recipe is not None:
         info.add_itxt(RECIPE_CHUNK, json.dumps(recipe, sort_keys=True, ensure_ascii=False))
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG", compress_level=COMPRESSION, pnginfo=info)
+    image = Image.fromarray(pixels if alpha is None else np.dstack([pixels, alpha]))
+    image.save(out, "PNG", compress_level=COMPRESSION, pnginfo=info, icc_profile=icc)
     return out.getvalue()
 
 
