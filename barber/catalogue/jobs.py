@@ -84,6 +84,7 @@ class NewJob:
     name: str
     spec: JobSpec
     priority: int = 0  # -1000..1000
+    findings: tuple[Mapping[str, Any], ...] = ()  # of pre-flight, each `Finding.to_json()`
 
 
 def submit(
@@ -105,7 +106,8 @@ def submit(
         name: Of the batch.
         jobs: What to compose. May be empty only when rows were refused.
         bundle_name: Where the workers find the bundle of the specs.
-        refused: Rows that could not become jobs, each {line, name, reason}; kept for people.
+        refused: Rows that could not become jobs, each {line, name, reason, findings}; kept for
+            people.
         idempotency_key: A repeated submission with the same key is refused.
         submitted_by: Who, for people.
         max_errors: Attempts of a stage that may end in an error before it fails.
@@ -166,6 +168,7 @@ def _insert_jobs(
             "spec": new.spec.to_json(),
             "bundle_name": bundle_name,
             "priority": new.priority,
+            "findings": [dict(finding) for finding in new.findings],
         }
         for new in jobs
     ]
