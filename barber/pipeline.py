@@ -176,14 +176,14 @@ def _about(error: StageError, spec: JobSpec, stage: PlannedStage) -> StageError:
     if stage.kind in (StageKind.RECONSTRUCT, StageKind.ALIGN):
         assert stage.portrait is not None
         words = ", ".join(area.words for area in stage.areas)
-        roles = {f"{words} of" if words else stage.role or "reconstructing": stage.portrait}
+        roles = {f"{words} of" if words else "": stage.portrait}
     elif stage.kind is StageKind.TARGET and stage.variant is not None:
         for region, source in zip(spec.regions, sources(spec, stage.variant), strict=True):
             roles[f"{region.area.words} of"] = source
     else:
         for region in spec.regions:
             roles[f"{region.area.words} in the colour of"] = region.appearance
-    told = "; ".join(f"{role} portrait {short_key(key)}" for role, key in roles.items())
+    told = "; ".join(f"{role} portrait {short_key(key)}".strip() for role, key in roles.items())
     return StageError(f"{error} ({told})", stage=error.stage, portraits=list(roles.values()))
 
 

@@ -3,9 +3,9 @@
 Columns: `name`, `identity`, one per region expression (`hair`, `face`, `eyes+brows`, ..) whose
 cell is the portrait that gives the shape, `<region>-colour` for the portrait that gives the colour
 (`colour` is `hair-colour`), `<column>-labels` for a portrait's own label map, `priority`, `seed`,
-`preset`. Paths are relative to the table. The
-word `keep` in such a cell stands for the identity's own shape or colour. The order of the columns
-is the order of the regions; a later one wins where they overlap.
+`preset`, `set` (parameters by hand, "blend.steps=100 align.rate=0.02"). Paths are relative to the
+table. The word `keep` in such a cell stands for the identity's own shape or colour. The order of
+the columns is the order of the regions; a later one wins where they overlap.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from barber.photographs.picture import Picture
 from barber.photographs.portraits import AlignPolicy, PictureFiles, PortraitReader
 from barber.spec import (
     JobSpec,
+    NoiseMode,
     PortraitKey,
     RegionEdit,
     StageParams,
+    apply_settings,
     default_preset,
     preset_params,
 )
@@ -36,7 +38,7 @@ from barber.spec import (
 COLOUR = "colour"
 LABELS = "labels"
 KEEP = "keep"  # in place of a file: the identity's own; a file of that name is written ./keep
-FIXED_COLUMNS = ("name", "identity", "priority", "seed", "preset")
+FIXED_COLUMNS = ("name", "identity", "priority", "seed", "preset", "set")
 MAX_PRIORITY = 1000
 MAX_SEED = 2**31 - 1
 
@@ -126,6 +128,8 @@ class TableSettings:
     label_size: int  # side of its label maps
     presets: Mapping[str, Mapping[str, Any]]  # the bundle's own
     default_preset: str
+    settings: tuple[str, ...] = ()  # parameters by hand, for every row that does not set them
+    noise: NoiseMode = NoiseMode.FRESH
     align: AlignPolicy = AlignPolicy.AUTO
     landmarks: Path | None = None  # the predictor for photographs; the installed one when None
 
@@ -135,6 +139,8 @@ class TableSettings:
         manifest: Manifest,
         *,
         preset: str | None = None,
+        settings: tuple[str, ...] = (),
+        noise: NoiseMode = NoiseMode.FRESH,
         align: AlignPolicy = AlignPolicy.AUTO,
         landmarks: Path | None = None,
     ) -> Self:
@@ -145,6 +151,8 @@ class TableSettings:
             presets=manifest.presets,
             label_size=manifest.geometry.label_size,
             default_preset=preset or default_preset(manifest.presets),
+            settings=settings,
+            noise=noise,
             align=align,
             landmarks=landmarks,
         )
@@ -162,7 +170,8 @@ def read_table(path: Path, settings: TableSettings) -> Table:
     if header is None:
         raise InputError(f"{path} is empty: give a header line and at least one row")
     columns = _read_header(header[1], path)
-    preset_params(settings.default_preset, settings.presets)  # a wrong default is nobody's row
+    # A wrong default is nobody's row.
+    apply_settings(preset_params(settings.default_preset, settings.presets), settings.settings)
     reader = _RowReader(path.parent, columns, settings)
     rows: list[PlannedRow] = []
     errors: list[RowError] = []
@@ -305,10 +314,15 @@ class _RowReader:
             identity=identity,
             regions=self._regions(identity, cells),
             maps=self._maps(identity, cells),
-            params=preset_params(preset, self._settings.presets),
+            params=self._params(preset, values.get("set", "")),
             priority=_whole(values, "priority", -MAX_PRIORITY, MAX_PRIORITY),
             seed=_whole(values, "seed", 0, MAX_SEED),
         )
+
+    def _params(self, preset: str, texts: str) -> StageParams:
+        """The preset's params with the table's settings and, on top, the row's own."""
+        params = preset_params(preset, self._settings.presets)
+        return apply_settings(apply_settings(params, self._settings.settings), texts.split())
 
     def _regions(self, identity: Path, cells: Sequence[str]) -> tuple[RegionPaths, ...]:
         """The row's regions in column order; a colour alone leaves the identity's own shape."""
@@ -369,6 +383,7 @@ class _RowReader:
             ),
             bundle=self._settings.bundle_digest,
             params=row.params,
+            noise=self._settings.noise,
             seed=row.seed,
         )
         return PlannedRow(line=row.line, name=row.name, spec=spec, priority=row.priority)

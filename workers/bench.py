@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from barber.catalogue import portraits, stages
 from barber.catalogue.db import transaction
 from barber.catalogue.store import Store, StoredFile
-from barber.errors import InputError, StoreError
+from barber.errors import InputError, StageError, StoreError
 from barber.pixels import encode_png
 from barber.plan import ArtifactKey, StageKind, plan
 from barber.settings import Settings
@@ -93,7 +93,7 @@ class Bench:
         try:
             succeeded = self._work(claim)
         except Exception as error:  # noqa: BLE001 (the verdict table is the handler of them all)
-            return Outcome(claimed=True, verdict=self._settle(claim, error, facts))
+            return Outcome(claimed=True, verdict=self._settle(claim, self._named(error), facts))
         seconds = round(time.monotonic() - began, 2)
         log.info(
             "stage succeeded" if succeeded else "stage was taken over, the result is dropped",
@@ -187,6 +187,14 @@ class Bench:
         for name, pixels in artifact.pictures().items():
             contents[f"{name}.png"] = (encode_png(pixels, recipe=recipe), "image/png")
         return {name: self.store.store_file(*content) for name, content in contents.items()}
+
+    def _named(self, error: Exception) -> Exception:
+        """An error about portraits with their names, for the operator knows no digests."""
+        if not (isinstance(error, StageError) and error.portraits):
+            return error
+        keys = [PortraitKey(key) for key in error.portraits]
+        rows = self._write(lambda session: portraits.portraits(session, keys))
+        return error.naming({key: row.name for key, row in rows.items()})
 
     def _settle(
         self, claim: stages.Claim, error: Exception, facts: Mapping[str, object]

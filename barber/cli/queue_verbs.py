@@ -22,7 +22,9 @@ from barber.catalogue.db import transaction
 from barber.catalogue.jobs import BatchRow, JobRow, JobView, StageView
 from barber.catalogue.status import JobStatus
 from barber.cli.catalogue import Connection, catalogue_options, connect
+from barber.cli.method_options import noise_option, settings_option
 from barber.manifest import find_bundle, read_manifest
+from barber.spec import NoiseMode
 from barber.standalone.submission import Submission, submit_table
 from barber.standalone.watch import COLOURS, follow
 from barber.table import TableSettings
@@ -31,6 +33,8 @@ from barber.table import TableSettings
 @click.command()
 @click.argument("table", type=click.Path(path_type=Path))
 @click.option("--preset", help="Steps and weights of rows that name none.")
+@settings_option
+@noise_option
 @click.option("--watch", "watching", is_flag=True, help="Stay and show the progress.")
 @click.option("--accept-valid", is_flag=True, help="Queue the sound rows, record the others.")
 @click.option("--again", is_flag=True, help="Queue the table although it was queued before.")
@@ -40,6 +44,8 @@ def submit(
     environ: Mapping[str, str],
     table: Path,
     preset: str | None,
+    settings: tuple[str, ...],
+    noise: NoiseMode,
     watching: bool,
     accept_valid: bool,
     again: bool,
@@ -53,7 +59,9 @@ def submit(
             connection.engine,
             connection.store,
             table,
-            TableSettings.for_bundle(read_manifest(bundle), preset=preset),
+            TableSettings.for_bundle(
+                read_manifest(bundle), preset=preset, settings=settings, noise=noise
+            ),
             connection.settings,
             accept_valid=accept_valid,
             again=again,

@@ -8,13 +8,22 @@ from pathlib import Path
 
 import click
 
-from barber.errors import InputError
+from barber.cli.method_options import noise_option, settings_option
+from barber.errors import InputError, StageError
 from barber.faces.gallery import write_faces
 from barber.labels import Area, parse_region
 from barber.manifest import find_bundle, read_manifest
 from barber.pixels import Pixels, portrait_key, read_portrait
 from barber.settings import Settings, bundles_dir
-from barber.spec import JobSpec, PortraitKey, RegionEdit, default_preset, preset_params
+from barber.spec import (
+    JobSpec,
+    NoiseMode,
+    PortraitKey,
+    RegionEdit,
+    apply_settings,
+    default_preset,
+    preset_params,
+)
 from barber.table import KEEP, MAX_SEED
 
 DEFAULT_BUNDLE = str(Settings.__dataclass_fields__["bundle"].default)
@@ -40,6 +49,8 @@ Sources = tuple[Area, Path, Path]  # what is covered, shape, colour
 @click.option("--reconstruct", is_flag=True, help="Change nothing: the identity, reconstructed.")
 @click.option("--out", type=FILE, required=True, help="Where the PNG goes.")
 @click.option("--preset", help="Steps and weights: official, paper, or one of the bundle's.")
+@settings_option
+@noise_option
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Seed of the noise.")
 @click.option("--bundle", default=DEFAULT_BUNDLE, show_default=True, help="Name or path.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda:0, ..")
@@ -56,6 +67,8 @@ def compose(
     reconstruct: bool,
     out: Path,
     preset: str | None,
+    settings: tuple[str, ...],
+    noise: NoiseMode,
     seed: int,
     bundle: str,
     device: str,
@@ -72,6 +85,8 @@ def compose(
             if reconstruct
             else "nothing to change: give --hair, --colour, --face or --region, or --reconstruct"
         )
+    preset = preset or default_preset(manifest.presets)
+    params = apply_settings(preset_params(preset, manifest.presets), settings)
     pictures = _Pictures(manifest.geometry.image_size)
     spec = JobSpec(
         identity=pictures.read(identity),
@@ -85,7 +100,8 @@ def compose(
             for area, shape, look in sources
         ),
         bundle=manifest.digest,
-        params=preset_params(preset or default_preset(manifest.presets), manifest.presets),
+        params=params,
+        noise=noise,
         seed=seed,
     )
     _check_writable(out)
@@ -94,10 +110,15 @@ def compose(
 
     from barber.cli import composing  # loads torch
 
-    report = composing.compose_here(
-        path, device, spec, pictures.by_key, out=out, artifacts=keep_artifacts, quiet=as_json
-    )
-    click.echo(json.dumps(report) if as_json else f"{out} ({report['seconds']:.0f} s)")
+    try:
+        report = composing.compose_here(
+            path, device, spec, pictures.by_key, out=out, artifacts=keep_artifacts, quiet=as_json
+        )
+    except StageError as error:
+        raise error.naming(pictures.names) from error
+    report["preset"] = preset
+    told = f"{out} (preset {preset}, {report['seconds']:.0f} s)"
+    click.echo(json.dumps(report) if as_json else told)
 
 
 def _sources(
@@ -145,6 +166,7 @@ class _Pictures:
         self._size = size
         self._keys: dict[Path, PortraitKey] = {}
         self.by_key: dict[PortraitKey, Pixels] = {}
+        self.names: dict[str, str] = {}  # of the files, by key
 
     def read(self, path: Path) -> PortraitKey:
         if path not in self._keys:
@@ -155,6 +177,7 @@ class _Pictures:
             pixels = read_portrait(data, self._size, name=str(path))
             self._keys[path] = portrait_key(pixels)
             self.by_key[self._keys[path]] = pixels
+            self.names.setdefault(self._keys[path], path.name)
         return self._keys[path]
 
 

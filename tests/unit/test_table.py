@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from barber.labels import GROUPS, Region
 from barber.photographs.landmarks import FaceFinder
 from barber.photographs.picture import encode_labels
 from barber.pixels import portrait_key, read_portrait
-from barber.spec import PRESETS
+from barber.spec import PRESETS, NoiseMode
 from barber.table import Table, TableSettings, read_table
 from tests.support.photographs import file_of, finder, woman
 
@@ -265,3 +266,25 @@ def test_photograph_in_a_row_is_cut_around_its_face(folder: Path, finder: FaceFi
     picture = table.pictures[table.rows[0].spec.identity]
     assert picture.photo == photo
     assert picture.size == SIZE
+
+
+def test_settings_of_a_row_come_over_the_tables_which_come_over_the_preset(folder: Path) -> None:
+    path = folder / "table.csv"
+    path.write_text(
+        "identity,hair,preset,set\na.png,b.png,,blend.steps=9 align.rate=0.5\nb.png,c.png,paper,\n"
+    )
+    defaults = replace(SETTINGS, settings=("blend.steps=8", "target.steps=5"), noise=NoiseMode.ZERO)
+    own, plain = (row.spec for row in read_table(path, defaults).rows)
+    assert (own.params.blend.steps, own.params.target.steps, own.params.align.rate) == (9, 5, 0.5)
+    assert (plain.params.blend.steps, plain.params.target.steps) == (8, 5)
+    assert plain.params.reconstruct == PRESETS["paper"].reconstruct
+    assert own.noise is NoiseMode.ZERO and plain.noise is NoiseMode.ZERO
+
+
+def test_setting_that_cannot_be_is_the_rows_error_or_the_whole_tables(folder: Path) -> None:
+    path = folder / "table.csv"
+    path.write_text("identity,hair,set\na.png,b.png,blend.stepz=9\n")
+    (error,) = read_table(path, SETTINGS).errors
+    assert "blend.stepz: use one of" in error.reason
+    with pytest.raises(InputError, match=r"align\.rat"):
+        read_table(path, replace(SETTINGS, settings=("align.rat=1",)))
