@@ -16,6 +16,7 @@ from PIL import Image
 from barber.errors import InputError
 from barber.labels import COLOURS, REGION_COUNT, Region
 from barber.pixels import COMPRESSION, Pixels, decode
+from barber.preflight.findings import Finding
 from barber.spec import PortraitKey
 
 LabelMap = NDArray[np.uint8]  # [H, W], values 0..15
@@ -81,6 +82,7 @@ class Picture:
     crop: Crop | None = None  # where; set together with `photo`
     face_count: int | None = None  # faces found in the photograph; None when nobody looked
     landmarks: NDArray[np.int64] | None = field(default=None, repr=False)  # [68, 2], in the photo
+    findings: tuple[Finding, ...] = field(default=(), repr=False)  # on the file
 
     def __post_init__(self) -> None:
         assert (self.photo is None) == (self.crop is None)

@@ -16,6 +16,7 @@ from barber.photographs.landmarks import Face, FaceFinder, open_finder
 from barber.photographs.own_labels import fit_label_map, read_label_map
 from barber.photographs.picture import Crop, LabelMap, Picture, encode_labels
 from barber.pixels import Pixels, decode, encode_png, fit_portrait, portrait_key
+from barber.preflight.files import accept_file
 
 
 class AlignPolicy(StrEnum):
@@ -82,6 +83,8 @@ class PortraitReader:
                 what finds faces is not installed.
             CheckpointError: The landmark predictor is damaged.
         """
+        size = None if self._policy is AlignPolicy.ALWAYS else self._size
+        findings = accept_file(data, name=name, size=size)
         pixels = decode(data, name=name)
         height, width, _ = pixels.shape
         faces: tuple[Face, ...] | None = None
@@ -110,6 +113,7 @@ class PortraitReader:
             crop=crop,
             face_count=len(faces) if faces else None,
             landmarks=faces[0].points if faces else None,
+            findings=findings,
         )
 
     def _is_photograph(self, pixels: Pixels) -> bool:

@@ -8,7 +8,7 @@ import warnings
 from PIL import Image
 
 from barber.pixels import FORMATS, MAX_FILE_BYTES, MAX_SIDE_PX
-from barber.preflight.findings import Check, Finding, Verdict
+from barber.preflight.findings import Check, Finding, Refused, Verdict
 from barber.preflight.thresholds import DEFAULT, Thresholds
 
 MEGA = 2**20
@@ -53,6 +53,15 @@ def _file_size(data: bytes, name: str, thresholds: Thresholds) -> Finding:
     if verdict is Verdict.REFUSE:
         sentence += f": give a file of at most {MAX_FILE_BYTES // MEGA} MiB"
     return _finding(Check.FILE_SIZE, verdict, sentence, name, len(data), bound, "bytes")
+
+
+def accept_file(data: bytes, *, name: str, size: int | None = None) -> tuple[Finding, ...]:
+    """As `check_file`, for a door: raises Refused with what stands against the file."""
+    findings = check_file(data, name=name, size=size)
+    refusals = [finding for finding in findings if finding.verdict is Verdict.REFUSE]
+    if refusals:
+        raise Refused(refusals)
+    return tuple(findings)
 
 
 def _unreadable(name: str) -> Finding:

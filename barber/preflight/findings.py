@@ -75,6 +75,14 @@ class Finding:
         return cls(check=check, verdict=verdict, **facts)
 
 
+class Refused(InputError):
+    """A picture or row that checks refuse; `findings` are their refusals, at least one."""
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__("; ".join(finding.sentence for finding in self.findings))
+
+
 def read_allowed(words: Iterable[str]) -> frozenset[Check]:
     """The checks whose refusals become warnings.
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from barber.pixels import MAX_FILE_BYTES
-from barber.preflight.files import check_file
-from barber.preflight.findings import Check, Finding, Verdict
+from barber.preflight.files import accept_file, check_file
+from barber.preflight.findings import Check, Finding, Refused, Verdict
 
 
 def saved(width: int, height: int, kind: str = "PNG", **options: object) -> bytes:
@@ -76,3 +76,10 @@ def test_sides_of_a_photograph_are_left_to_its_face() -> None:
     findings = check_file(saved(20, 60), name="a.png", size=32)
     assert refusals(findings) == []
     assert Check.PICTURE_SIZE not in {finding.check for finding in findings}
+
+
+def test_door_raises_all_that_stands_against_a_file() -> None:
+    assert {f.verdict for f in accept_file(saved(40, 40), name="a.png", size=32)} == {Verdict.PASS}
+    with pytest.raises(Refused, match="at least 32x32") as caught:
+        accept_file(saved(20, 20), name="a.png", size=32)
+    assert refusals(list(caught.value.findings)) == [Check.PICTURE_SIZE]
