@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from tests.conformance.bench import Bench
-from tests.conformance.cases import computed, run_order
+from tests.conformance.cases import cases_of, computed, run_order
 from tests.conformance.compare import Line, Verdict, judge, miss
 from tests.conformance.conftest import VECTORS
 from tests.conformance.page import Facts, Report, page, write_page
@@ -181,13 +181,15 @@ def _given(entry: Entry) -> Line:
 
 
 def _compare(bench: Bench, file: str, waiting: dict[str, Entry]) -> Iterator[Line]:
-    reason = "no case computes it"
-    try:
-        for name, value in computed(bench, file, list(waiting)):
-            yield judge(waiting.pop(name), bench.vectors.array(file, name), value)
-    except Exception as error:  # noqa: BLE001 - whatever a strange set does to a case is its line
-        reason = f"its case failed: {_in_words(error)}"
-    yield from (miss(entry, reason) for entry in waiting.values())
+    """The lines of results as they are computed; a case that fails does not end the others."""
+    for _, names in cases_of(file, list(waiting)):
+        try:
+            for name, value in computed(bench, file, names):
+                yield judge(waiting.pop(name), bench.vectors.array(file, name), value)
+        except Exception as error:  # noqa: BLE001 - what a strange set does to a case is its line
+            reason = f"its case failed: {_in_words(error)}"
+            yield from (miss(waiting.pop(name), reason) for name in names if name in waiting)
+    yield from (miss(entry, "no case computes it") for entry in waiting.values())
 
 
 def _in_words(error: Exception) -> str:

@@ -177,8 +177,9 @@ def _rule(facts: Mapping[str, Any], where: str) -> Rule:
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            if not hasattr(stored, "files"):
+        with path.open("rb") as file:  # numpy would leave a damaged one open
+            stored = np.load(file, allow_pickle=False)
+            if not isinstance(stored, np.lib.npyio.NpzFile):
                 raise SetError(f"{path.name} is a single array, no npz archive: copy it again")
             return {name: stored[name] for name in stored.files}
     except FileNotFoundError:

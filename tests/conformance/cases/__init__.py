@@ -46,7 +46,8 @@ CASES = (
     Case(r"masks\.npz", r".+", masks.targets),
     Case(r"face_alignment\.npz", r".+_(slice|meanstd)", photograph.aligned),
     Case(r"losses\.npz", r"bicubic_f\d+", losses.bicubic),
-    Case(r"losses\.npz", r"(p_norm|l_F|ce).*", losses.on_tensors),
+    Case(r"losses\.npz", r"p_norm.*", losses.p_norm),
+    Case(r"losses\.npz", r"l_F|ce.*", losses.on_tensors),
     Case(r"losses\.npz", r".+", losses.on_pictures),
     Case(r"segmenter\.npz", r".+", parser.results),
     Case(r"generator_\d+\.npz", r"mapping", generator.mapping),
@@ -65,14 +66,19 @@ def run_order(files: Iterable[str]) -> list[str]:
     return sorted(files, key=place)
 
 
-def computed(bench: Bench, file: str, names: Sequence[str]) -> Iterator[tuple[str, Value]]:
-    """Computes arrays of a file and gives each as it comes; those no case computes stay out."""
+def cases_of(file: str, names: Sequence[str]) -> list[tuple[Case, list[str]]]:
+    """The cases that give arrays of a file, each with its names; those no case gives stay out."""
     by_case: dict[Case, list[str]] = {}
     for name in names:
         case = next((case for case in CASES if case.gives(file, name)), None)
         if case is not None:
             by_case.setdefault(case, []).append(name)
-    for case, wanted in by_case.items():
+    return list(by_case.items())
+
+
+def computed(bench: Bench, file: str, names: Sequence[str]) -> Iterator[tuple[str, Value]]:
+    """Computes arrays of a file and gives each as it comes; those no case computes stay out."""
+    for case, wanted in cases_of(file, names):
         yield from _until_all(case.compute(bench, file, wanted), wanted)
 
 

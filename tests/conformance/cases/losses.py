@@ -30,13 +30,16 @@ def bicubic(bench: Bench, file: str, names: Sequence[str]) -> Iterator[dict[str,
         yield {name: downsample(x, int(name.removeprefix("bicubic_f")))[0]}
 
 
-def on_tensors(bench: Bench, file: str, names: Sequence[str]) -> Iterator[dict[str, Value]]:
-    """The priors and the cross entropies."""
+def p_norm(bench: Bench, file: str, names: Sequence[str]) -> Iterator[dict[str, Value]]:
+    """The prior of W+, and its gradient."""
     w = bench.tensor("test/w", (1, 18, 512), 0.6).requires_grad_()
-    p_norm = ReconstructParams().p_norm_weight * bench.bundle(SIZE).pca.p_norm(w)
-    (gradient,) = torch.autograd.grad(p_norm.sum(), w)
-    yield {"p_norm": p_norm, "p_norm_grad": gradient}
+    loss = ReconstructParams().p_norm_weight * bench.bundle(SIZE).pca.p_norm(w)
+    (gradient,) = torch.autograd.grad(loss.sum(), w)
+    yield {"p_norm": loss, "p_norm_grad": gradient}
 
+
+def on_tensors(bench: Bench, file: str, names: Sequence[str]) -> Iterator[dict[str, Value]]:
+    """The prior of F and the cross entropies, which need no network."""
     f, start = (bench.tensor(f"test/{name}", F_SHAPE, 0.5) for name in ("F", "F2"))
     yield {"l_F": PRESETS["paper"].reconstruct.f_weight * f_prior(f, start)}
 
