@@ -121,6 +121,7 @@ def _whole(view: JobView) -> dict[str, Any]:
         "spec": view.spec.to_json(),
         "findings": list(view.findings),
         "stages": [_stage(stage) for stage in view.stages],
+        "dropped": list(view.dropped),
         "events": [_plain(event) for event in view.events],
     }
 

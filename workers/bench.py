@@ -180,6 +180,7 @@ class Bench:
             "bundle": {"name": claim.bundle_name, "digest": self.bundle.digest},
             "versions": self.versions,
             "losses": dict(artifact.losses),
+            "dropped": list(getattr(artifact, "dropped", ())),
         }
 
     def _store(self, artifact: Artifact, recipe: Mapping[str, object]) -> dict[str, StoredFile]:

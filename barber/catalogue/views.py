@@ -16,7 +16,15 @@ from barber.catalogue.events import EventRow
 from barber.catalogue.portraits import PortraitRow, portraits
 from barber.catalogue.status import JobStatus, Outcome, StageStatus
 from barber.catalogue.store import StoredFile
-from barber.catalogue.tables import ArtifactFile, Attempt, Batch, Job, Stage, StagePreview
+from barber.catalogue.tables import (
+    Artifact,
+    ArtifactFile,
+    Attempt,
+    Batch,
+    Job,
+    Stage,
+    StagePreview,
+)
 from barber.errors import NotFound
 from barber.plan import ArtifactKey, StageKind
 from barber.preflight.findings import Verdict
@@ -142,6 +150,7 @@ class JobView:
     generation: int
     result_key: ArtifactKey | None
     findings: tuple[dict[str, Any], ...]  # of pre-flight: warnings, and what was not checked
+    dropped: tuple[str, ...]  # loss terms of the result left out because their mask was empty
     stages: tuple[StageView, ...]  # in the order of the plan
     portraits: Mapping[PortraitKey, PortraitRow]
     events: tuple[EventRow, ...]  # oldest first, the latest 200
@@ -212,10 +221,16 @@ def job(session: Session, job_id: int) -> JobView:
         generation=row.generation,
         result_key=row.result_key,
         findings=tuple(row.findings),
+        dropped=_dropped(session, row.result_key),
         stages=_stage_views(session, job_id),
         portraits=portraits(session, job_row.portraits),
         events=tuple(events.last_of_job(session, job_id, EVENTS_SHOWN)),
     )
+
+
+def _dropped(session: Session, result_key: str | None) -> tuple[str, ...]:
+    recipe = session.scalar(select(Artifact.recipe).where(Artifact.key == result_key))
+    return tuple((recipe or {}).get("dropped", ()))
 
 
 def _counts(session: Session, batch_ids: Iterable[int]) -> dict[int, dict[JobStatus, int]]:

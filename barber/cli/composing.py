@@ -51,7 +51,7 @@ def compose_here(
         CheckpointError: The bundle is damaged.
         StageError: The composition cannot be finished.
     """
-    bundle = ModelBundle.load(bundle_path, _device(device))
+    bundle = load_bundle(bundle_path, device)
     portraits = {key: Portrait(sha256=key, pixels=pixels) for key, pixels in pictures.items()}
     began = time.monotonic()
     with _Bars(plan(spec), quiet=quiet) as bars:
@@ -65,8 +65,14 @@ def compose_here(
         "out": str(out),
         "seconds": round(seconds, 2),
         "losses": dict(composition.blend.losses),
+        "dropped": list(composition.blend.dropped),
         "stages": bars.seconds,
     }
+
+
+def load_bundle(path: Path, device: str) -> ModelBundle:
+    """The networks on a device that is there. Raises InputError or CheckpointError."""
+    return ModelBundle.load(path, _device(device))
 
 
 def _device(name: str) -> torch.device:

@@ -106,6 +106,7 @@ def show(environ: Mapping[str, str], job: int, home: Path | None, as_json: bool)
         result = connection.store.path(view.row.result_file) if view.row.result_file else None
     if as_json:
         facts = plain(view.row) | {"result": str(result) if result else None}
+        facts["dropped"] = list(view.dropped)
         click.echo(json.dumps(facts | {"stages": [plain(stage) for stage in view.stages]}))
         return
     _show_job(view, result)
@@ -181,6 +182,8 @@ def _show_job(view: JobView, result: Path | None) -> None:
         click.echo(f"error   {row.error}")
     if result:
         click.echo(f"result  {result}")
+    if view.dropped:
+        click.echo(f"dropped {', '.join(view.dropped)} (colour not compared: too small a region)")
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("stage", "kind", "status", "seconds", "tries", "worker", "error"):
         table.add_column(heading)

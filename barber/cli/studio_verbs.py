@@ -119,6 +119,9 @@ def compose(
     report["preset"] = preset
     told = f"{out} (preset {preset}, {report['seconds']:.0f} s)"
     click.echo(json.dumps(report) if as_json else told)
+    if report["dropped"] and not as_json:
+        names = ", ".join(report["dropped"])
+        click.echo(f"dropped {names} (colour not compared: too small a region)", err=True)
 
 
 def _sources(

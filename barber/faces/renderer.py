@@ -8,7 +8,7 @@ covers more than half of it. The same parameters give the same bytes on the same
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ __all__ = [
 
 Convention = Literal["image", "head"]
 _SIZES = (16, 1024)
+FEATURES = ("nose", "eyes", "brows", "mouth")  # of `Parts`
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,10 @@ class Parts:
         own = dict.fromkeys(names, person)
         return cls(**own, beard=None if beard is None else (beard, person))
 
-    def with_features(self, giver: FaceParams) -> Self:
-        """The same with the nose, eyes, brows and mouth of another."""
-        return replace(self, nose=giver, eyes=giver, brows=giver, mouth=giver)
+    def given_by(self, giver: FaceParams, *names: str) -> Self:
+        """The same with the named parts of another."""
+        changes: dict[str, Any] = dict.fromkeys(names, giver)
+        return replace(self, **changes)
 
 
 def draw(parts: Parts, size: int) -> Rendering:
@@ -150,4 +152,4 @@ def true_face_swap(base: FaceParams, face: FaceParams, *, size: int) -> Renderin
     Hair, ears, neck, body, place and accessories stay base's. The face's skin keeps its own
     colour and light, so it can differ from the neck's.
     """
-    return draw(replace(Parts.of(base), face=face).with_features(face), size)
+    return draw(Parts.of(base).given_by(face, "face", *FEATURES), size)

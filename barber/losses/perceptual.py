@@ -35,8 +35,8 @@ def mask_levels(mask: Tensor, count: int) -> list[Tensor]:
     return levels
 
 
-def fades(mask: Tensor) -> bool:
-    """Whether the mask vanishes, for some sample, at a size that `Perceptual.masked` reads."""
+def is_empty(mask: Tensor) -> bool:
+    """Whether the mask vanishes, for some sample, at a size that `Perceptual.masked` needs."""
     return any(bool((m.sum(dim=(1, 2, 3)) == 0).any()) for m in mask_levels(mask, MASKED_TAPS))
 
 
@@ -103,21 +103,18 @@ class Perceptual(nn.Module):
             target: The target's features, likewise.
             mask: {0, 1} float [N, 1, H, W].
 
-        A mask of few pixels may vanish at a coarser size, where the official code divides by zero
-        (method 14.16): that size then adds nothing.
-
         Raises:
-            StageError: The mask has no pixel.
+            StageError: The mask has no pixel left at one of the three sizes.
         """
-        if bool((mask.sum(dim=(1, 2, 3)) == 0).any()):
-            raise StageError(
-                f"the blend mask has no pixel at {mask.shape[-1]}x{mask.shape[-1]}: "
-                "erode it by fewer steps or leave its region out",
-                stage="blend",
-            )
         total = torch.zeros(mask.shape[0], dtype=mask.dtype, device=mask.device)
         for k, level in enumerate(mask_levels(mask, min(MASKED_TAPS, self.taps))):
-            area = level.sum(dim=(1, 2, 3)).clamp_min(1)
+            area = level.sum(dim=(1, 2, 3))
+            if bool((area == 0).any()):
+                raise StageError(
+                    f"the blend mask has no pixel at {level.shape[-1]}x{level.shape[-1]}: "
+                    "erode it by fewer steps or leave its region out",
+                    stage="blend",
+                )
             total = total + (self._spread(k, own[k], target[k]) * level).sum(dim=(1, 2, 3)) / area
         return total
 

@@ -22,6 +22,7 @@ from barber.geometry import Geometry
 from barber.labels import Area, Region, Zone
 
 INPAINT_RADIUS_PX = 3
+GENTLE_SHARE = 0.5  # of a facial region's pixels: what erosion leaves of it at least
 NOSE_EDGE_SHARE = 0.25  # of the nose's greatest width: how wide its lower edge still is
 
 
@@ -121,6 +122,23 @@ def region_alpha(
     """The soft masks b and c of 12.3: the inside of a region, or of what it has in common."""
     eroded = erode(to_side(inside, geometry.loss_size), smoothing, border=border)
     return soft(eroded, geometry, clamp=clamp)
+
+
+def gentle_depth(inside: Tensor, smoothing: int, geometry: Geometry, *, border: bool = True) -> int:
+    """The deepest erosion up to `smoothing` that leaves half of a region's pixels.
+
+    Args:
+        inside: Bool [1, 1, H, W] at the label size.
+        smoothing: Pixels at the loss size.
+        geometry: The bundle's sizes.
+        border: As in `erode`.
+    """
+    mask = to_side(inside, geometry.loss_size)
+    enough = GENTLE_SHARE * float(mask.sum())
+    for steps in range(smoothing, 0, -1):
+        if float(erode(mask, steps, border=border).sum()) >= enough:
+            return steps
+    return 0
 
 
 def lerp(outside: Tensor, inside: Tensor, alpha: Tensor) -> Tensor:

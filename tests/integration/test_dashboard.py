@@ -168,6 +168,22 @@ def test_warnings_of_preflight_are_on_the_page_of_the_job_and_of_its_batch(conso
     assert facts["warnings"] == 2
 
 
+def test_loss_terms_that_were_left_out_are_told(console):
+    def finish(session, claim):
+        file = console.store.store_file(builders.picture(1), "image/png")
+        recipe = {"dropped": ["1:brows"]} if claim.planned.kind is StageKind.BLEND else {}
+        return stages.finish(session, claim, files={"image.png": file}, recipe=recipe)
+
+    job_id = console.submit()
+    assert console.view(job_id).dropped == ()
+    console.crew.work(dict.fromkeys(StageKind, finish))
+    assert console.view(job_id).dropped == ("1:brows",)
+    assert "Colour not compared, too small a region: 1:brows" in text_of(
+        console.get(f"/jobs/{job_id}")
+    )
+    assert console.get(f"/api/v1/jobs/{job_id}").json["job"]["dropped"] == ["1:brows"]
+
+
 def test_a_running_job_shows_step_loss_and_preview(console):
     job_id = console.submit()
     console.crew.tick()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from barber.errors import CheckpointError, StageError
-from barber.losses.perceptual import Perceptual, fades, mask_levels, unit_length
+from barber.losses.perceptual import Perceptual, is_empty, mask_levels, unit_length
 from barber.models.vgg import VGGFeatures
 from tests.support.tiny_bundle import VGG_WIDTHS, tiny_bundle, tiny_heads
 
@@ -89,28 +89,26 @@ def test_masks_shrink_by_picking_every_second_pixel() -> None:
     assert torch.equal(levels[2], mask[:, :, ::4, ::4])
 
 
-def test_a_mask_without_a_pixel_is_refused(perceptual: Perceptual) -> None:
+@pytest.mark.parametrize("where", [None, (1, 1), (2, 2)])
+def test_a_mask_that_vanishes_at_some_size_is_refused_by_name(
+    perceptual: Perceptual, where: tuple[int, int] | None
+) -> None:
     mask = torch.zeros(1, 1, 64, 64)
-    assert fades(mask)
+    if where is not None:
+        mask[:, :, where[0], where[1]] = 1  # is not picked at half, or at a quarter, of the size
+
+    assert is_empty(mask)
     with pytest.raises(StageError, match="blend mask has no pixel") as caught:
         perceptual.masked(picture(1), perceptual.features(picture(2)), mask)
     assert caught.value.stage == "blend"
 
 
-@pytest.mark.parametrize(("place", "taps"), [((1, 1), 1), ((2, 2), 2), ((4, 8), 3)])
-def test_sizes_at_which_a_mask_vanishes_add_nothing(
-    perceptual: Perceptual, place: tuple[int, int], taps: int
-) -> None:
+def test_one_pixel_that_every_size_keeps_is_enough(perceptual: Perceptual) -> None:
     mask = torch.zeros(1, 1, 64, 64)
-    mask[:, :, place[0], place[1]] = 1  # picked at half and quarter size when even and by four
-    own, other = perceptual.features(picture(1)), perceptual.features(picture(2))
-    wanted = 0.0
-    for k in range(taps):
-        squares = (own[k] - other[k]).square()
-        there = squares[0, :, place[0] >> k, place[1] >> k]
-        wanted += float(perceptual.heads[f"lin{k}"](there[None, :, None, None]))
-    assert fades(mask) == (taps < 3)
-    assert float(perceptual.masked_between(own, other, mask)) == pytest.approx(wanted, rel=1e-5)
+    mask[:, :, 4, 8] = 1
+
+    assert not is_empty(mask)
+    assert torch.isfinite(perceptual.masked(picture(1), perceptual.features(picture(2)), mask))
 
 
 def test_the_gradient_at_a_zero_feature_vector_is_finite() -> None:

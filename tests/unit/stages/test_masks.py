@@ -158,3 +158,14 @@ def test_nearest_label_is_the_closest_that_is_no_hole() -> None:
     holes = torch.tensor([[[[False, True, True, True, False]]]])
     found = masks.fill_from_nearest(labels, holes)[0, 0].tolist()
     assert found[1] == SKIN and found[3] == LIP and found[2] in (SKIN, LIP)
+
+
+def test_gentle_erosion_leaves_half_of_what_is_thin_and_spares_nothing_large() -> None:
+    bar = torch.zeros(1, 1, 256, 256, dtype=torch.bool)
+    bar[..., 100:108, 60:110] = True  # brows in an official loss picture: 8 pixels high
+    assert masks.gentle_depth(bar, 5, GEOMETRY) == 1
+    assert masks.gentle_depth(disc(256, 60), 5, GEOMETRY) == 5
+    assert masks.gentle_depth(torch.zeros_like(bar), 5, GEOMETRY) == 5
+    for steps in (1, 2, 5):
+        left = masks.erode(bar, masks.gentle_depth(bar, steps, GEOMETRY))
+        assert 2 * int(left.sum()) >= int(bar.sum())
