@@ -17,6 +17,7 @@ from barber.cli.bundle_verbs import bundle
 from barber.cli.chaos_verb import chaos
 from barber.cli.failures import explain
 from barber.cli.operator_verbs import cancel, pause, priority, resume, retry
+from barber.cli.photograph_verbs import align
 from barber.cli.queue_verbs import jobs, show, submit, watch
 from barber.cli.studio_verbs import compose, faces
 from barber.cli.system_verbs import demo, up
@@ -37,7 +38,7 @@ def barber() -> None:
 
 QUEUE = (submit, jobs, show, watch, retry, cancel, pause, resume, priority)
 
-for verb in (up, demo, *QUEUE, compose, faces, bundle, chaos):
+for verb in (up, demo, *QUEUE, compose, align, faces, bundle, chaos):
     barber.add_command(verb)
 
 

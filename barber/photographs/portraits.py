@@ -59,9 +59,9 @@ class PortraitReader:
 
     def read_files(self, files: PictureFiles) -> Picture:
         """As `read`, from files. Raises InputError also when one cannot be read."""
-        labels = None if files.labels is None else _bytes_of(files.labels)
+        labels = None if files.labels is None else bytes_of(files.labels)
         return self.read(
-            _bytes_of(files.portrait),
+            bytes_of(files.portrait),
             name=files.portrait.name,
             labels=labels,
             labels_name="" if files.labels is None else files.labels.name,
@@ -152,7 +152,8 @@ def found_faces(finder: FaceFinder, pixels: Pixels, *, name: str) -> tuple[Face,
     return faces
 
 
-def _bytes_of(path: Path) -> bytes:
+def bytes_of(path: Path) -> bytes:
+    """A file's contents. Raises InputError when it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
