@@ -11,6 +11,7 @@ from barber.labels import GROUPS, Region
 from barber.photographs.landmarks import FaceFinder
 from barber.photographs.picture import encode_labels
 from barber.pixels import portrait_key, read_portrait
+from barber.preflight.findings import Check
 from barber.spec import PRESETS, NoiseMode
 from barber.table import Table, TableSettings, read_table
 from tests.support.photographs import file_of, finder, woman
@@ -288,3 +289,32 @@ def test_setting_that_cannot_be_is_the_rows_error_or_the_whole_tables(folder: Pa
     assert "blend.stepz: use one of" in error.reason
     with pytest.raises(InputError, match=r"align\.rat"):
         read_table(path, replace(SETTINGS, settings=("align.rat=1",)))
+
+
+def test_a_row_error_lists_all_that_stands_against_it(folder: Path) -> None:
+    (folder / "small.png").write_bytes(picture(1, SIZE - 1))
+    header = "name,identity,hair,colour,priority,seed,preset"
+    (error,) = read(folder, f"{header}\nx,gone.png,small.png,notes.txt,high,-1,swift").errors
+    for said in (
+        "gone.png cannot be read",
+        f"small.png is {SIZE - 1}x{SIZE - 1} pixels",
+        "notes.txt is not a picture",
+        "priority is 'high'",
+        "seed is '-1'",
+        "unknown preset 'swift'",
+    ):
+        assert said in error.reason
+    assert [f.check for f in error.findings] == [Check.PICTURE_SIZE, Check.FORMAT]
+    assert error.to_json()["findings"][0]["number"] == SIZE - 1
+
+
+def test_row_without_identity_still_tells_what_else_is_wrong(folder: Path) -> None:
+    (error,) = read(folder, "identity,hair\n,notes.txt").errors
+    assert "has no identity" in error.reason
+    assert "notes.txt is not a picture" in error.reason
+
+
+def test_one_bad_picture_is_one_problem_of_its_row(folder: Path) -> None:
+    (error,) = read(folder, "identity,hair,colour\nnotes.txt,notes.txt,notes.txt").errors
+    assert error.reason.count("notes.txt") == 1
+    assert len(error.findings) == 1

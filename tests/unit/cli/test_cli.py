@@ -271,4 +271,4 @@ def test_table_error_lists_rows_for_programs(capsys: pytest.CaptureFixture[str])
     assert failure is not None
     failure.show(as_json=True)
     error = json.loads(capsys.readouterr().err)["error"]
-    assert error["rows"] == [{"line": 3, "name": "x", "reason": "is gone"}]
+    assert error["rows"] == [{"line": 3, "name": "x", "reason": "is gone", "findings": []}]
