@@ -57,6 +57,34 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
+    _check(options)
+    bench = Bench(options.vectors, device=_device(options.device), tell=_tell)
+    vectors, report = bench.vectors, Report()
+    selection = select(vectors, options.patterns)
+    names = [f"{file}:{name}" for file, listed in selection.items() for name in listed]
+    width = min(max(map(len, names), default=0), NAME_WIDTH)
+    print(f"set {vectors.name}, salt {vectors.salt}, {vectors.folder}", flush=True)
+    for file, listed in selection.items():
+        started = time.monotonic()
+        for line in check_file(bench, file, listed):
+            report.lines.append(line)
+            print(as_text(line, width), flush=True)
+        report.seconds[file] = time.monotonic() - started
+        vectors.forget(file)
+    for file in vectors.unlisted_files() if not options.patterns else ():
+        reason = "in the folder, not in the manifest: list it or take it away"
+        report.lines.append(Line(file=file, name="", verdict=Verdict.MISS, reason=reason))
+        print(as_text(report.lines[-1], width), flush=True)
+    facts = Facts.of(bench)
+    print(report.summary(facts))
+    if options.write is not None:
+        write_page(options.write, page(vectors, report, facts))
+        print(f"written: {options.write}")
+    return 0 if report.agrees else 1
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuses options that cannot be meant; sets the number of threads."""
     if options.write is not None and options.patterns:
         raise SetError("--write makes a page of the whole set: leave the patterns out")
     if options.write is not None and not options.write.absolute().parent.is_dir():
@@ -65,30 +93,6 @@ def _run(options: argparse.Namespace) -> int:
         if options.threads < 1:
             raise SetError(f"--threads {options.threads}: give one thread at least")
         torch.set_num_threads(options.threads)
-    bench = Bench(options.vectors, device=_device(options.device), tell=_tell)
-    selection = select(bench.vectors, options.patterns)
-    report = Report()
-    width = max([len(f"{f}:{n}") for f, names in selection.items() for n in names], default=0)
-    print(
-        f"set {bench.vectors.name}, salt {bench.vectors.salt}, {bench.vectors.folder}", flush=True
-    )
-    for file in selection:
-        started = time.monotonic()
-        for line in check_file(bench, file, selection[file]):
-            report.lines.append(line)
-            print(as_text(line, min(width, NAME_WIDTH)), flush=True)
-        report.seconds[file] = time.monotonic() - started
-        bench.vectors.forget(file)
-    for file in bench.vectors.unlisted_files() if not options.patterns else ():
-        reason = "in the folder, not in the manifest: list it or take it away"
-        report.lines.append(Line(file=file, name="", verdict=Verdict.MISS, reason=reason))
-        print(as_text(report.lines[-1], min(width, NAME_WIDTH)), flush=True)
-    facts = Facts.of(bench)
-    print(report.summary(facts))
-    if options.write is not None:
-        write_page(options.write, page(bench.vectors, report, facts))
-        print(f"written: {options.write}")
-    return 0 if report.agrees else 1
 
 
 def _device(name: str) -> torch.device:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.conformance.runner import main
 from tests.conformance.vectors import Entry, Rule
 
 Change = Callable[[Path], None]
+RUN = {"steps": 2, "fill_steps": 1, "smooth": 5, "mode": "realistic", "lr": 0.01}
 
 
 def rewritten(**changes: Callable[[Any], Any] | None) -> Change:
@@ -221,6 +223,30 @@ def test_a_pattern_chooses_files_and_arrays(few: Path, capsys: pytest.CaptureFix
     assert main(["--vectors", str(few), "masks:*_5", "mas?s.npz:dilate_3"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines[1:-1]] == ["masks.npz:erode_5", "masks.npz:dilate_3"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({}, "has no 'trajectory_256'"),
+        ({"trajectory_256": {"steps": 2}}, "trajectory_256 has no 'fill_steps'"),
+        ({"trajectory_256": {**RUN, "steps": 0}}, "at least one step"),
+        ({"trajectory_256": {**RUN, "lr": "fast"}}, "'fast': a number is needed"),
+        ({"trajectory_256": {**RUN, "mode": "fancy"}}, "'fancy': use one of realistic, fidelity"),
+        ({"trajectory_256": {**RUN, "smooth": -1}}, "-1: a finite int"),
+    ],
+)
+def test_settings_of_a_trajectory_that_cannot_be_meant_are_its_lines(
+    few: Path, capsys: pytest.CaptureFixture[str], settings: Any, sentence: str
+) -> None:
+    own = json.loads((OWN / "manifest.json").read_text())["files"]["trajectory_256.npz"]
+    edited("files|trajectory_256.npz", own)(few)
+    edited("settings", settings)(few)
+    shutil.copy(OWN / "trajectory_256.npz", few)
+
+    assert main(["--vectors", str(few), "trajectory_256:loss/*"]) == 1
+    printed = capsys.readouterr().out
+    assert re.search(rf"MISS +trajectory_256.npz:loss/blend .*{re.escape(sentence)}", printed)
 
 
 @pytest.mark.slow

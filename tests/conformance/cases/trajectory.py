@@ -56,12 +56,13 @@ class Pair:
 
 def results(bench: Bench, file: str, names: Sequence[str]) -> Iterator[dict[str, Value]]:
     """Every array of a trajectory, stage by stage from the recipe's start."""
-    runs = Runs(bench, file)
+    _params(bench, file.removesuffix(".npz"), None)  # settings are refused before anything long
     every = _pairs(bench.vectors.names(file))
     plain = [pair for pair in every if pair.mode is None]
     if not plain:
         raise SetError(f"{MANIFEST}: {file} lists no align_.. array that names its pictures")
     structure, appearance = plain[0], plain[-1]  # the first gives the shape, the other the colour
+    runs = Runs(bench, file)
     for picture in dict.fromkeys([structure.identity, structure.reference, appearance.reference]):
         yield runs.reconstruction(picture)
     for pair in every:
@@ -77,6 +78,7 @@ class Runs:
         self.run = file.removesuffix(".npz")
         self.bundle: ModelBundle = bench.bundle(int(re.findall(r"\d+", file)[-1]))
         self.portraits: dict[PortraitKey, Portrait] = {}
+        self.pictures: dict[PortraitKey | None, str] = {}  # their names in the recipe
         self.done: dict[ArtifactKey, Artifact] = {}
         self.reports: dict[ArtifactKey, list[StepReport]] = defaultdict(list)
 
@@ -85,6 +87,7 @@ class Runs:
         pixels = self.bench.recipe.picture(picture, self.bundle.geometry.image_size)
         key = portrait_key(pixels)
         self.portraits[key] = Portrait(sha256=key, pixels=pixels)
+        self.pictures[key] = picture
         return key
 
     def job(
@@ -106,7 +109,8 @@ class Runs:
         """Runs what is not done yet of some kinds of stage."""
         for stage in plan(spec):
             if stage.kind in kinds and stage.key not in self.done:
-                self.bench.tell(f"{self.file}: {stage.kind} {stage.role or ''}".rstrip())
+                whose = (stage.kind, stage.role or "", self.pictures.get(stage.portrait, ""))
+                self.bench.tell(f"{self.file}: {' '.join(filter(None, whose))}")
                 self.done[stage.key] = run_stage(
                     self.bundle,
                     spec,
