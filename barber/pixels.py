@@ -20,6 +20,7 @@ from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from barber.errors import InputError
+from barber.provenance import XMP_CHUNK, software, xmp_packet
 from barber.spec import PortraitKey
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
@@ -128,13 +129,17 @@ def encode_png(
 
     Args:
         pixels: uint8 [H, W, 3].
-        recipe: Plain JSON data on how the picture was made; kept in the iTXt chunk "barber".
+        recipe: Plain JSON data on how the picture was made; kept in the iTXt chunk "barber". Such a
+            picture is a result, so it also says in its XMP that it is a synthetic composite.
         alpha: Opacity, uint8 [H, W]; opaque when None.
         icc: Colour profile of the pixels; sRGB is understood when None.
     """
     _check_pixels(pixels)
     info = PngInfo()
     if recipe is not None:
+        tool = software()
+        info.add_text("Software", tool)
+        info.add_itxt(XMP_CHUNK, xmp_packet(tool))
         info.add_itxt(RECIPE_CHUNK, json.dumps(recipe, sort_keys=True, ensure_ascii=False))
     out = io.BytesIO()
     image = Image.fromarray(pixels if alpha is None else np.dstack([pixels, alpha]))

@@ -13,7 +13,14 @@ from barber.errors import SettingsError
 DATABASE_DRIVER = "postgresql+psycopg2"
 BROKER_SCHEMES = ("filesystem", "amqp", "amqps", "pyamqp", "redis", "rediss")
 
-LEAST = {"window": 1, "tick_s": 0.01, "lease_s": 0.1, "max_errors": 1, "max_losses": 1}
+LEAST = {
+    "threads": 1,
+    "window": 1,
+    "tick_s": 0.01,
+    "lease_s": 0.1,
+    "max_errors": 1,
+    "max_losses": 1,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +33,7 @@ class Settings:
     bundle: str = "rendered-128"  # name of a bundle, or the path of one
     bundles: Path = Path("~/.local/share/barber/bundles")  # your own bundles, found by name
     device: str = "cpu"  # of a worker: cpu, cuda:0, ..
-    threads: int = 0  # torch threads of one worker process; 0 leaves torch's own choice
+    threads: int = 1  # torch threads of one worker process; another number rounds differently
     window: int = 8  # stages handed to the broker at once
     tick_s: float = 0.5  # pause between two dispatcher ticks
     lease_s: float = 30.0  # a running stage without a heartbeat for so long is lost

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from barber.catalogue import portraits, stages
+from barber.catalogue import making, portraits, stages
 from barber.catalogue.db import transaction
 from barber.catalogue.store import Store, StoredFile
 from barber.errors import InputError, StageError, StoreError
@@ -118,7 +118,7 @@ class Bench:
             self._check_bundle(claim)
             artifact = self._compute(claim, heart)
             recipe = self._recipe(claim, artifact)
-            files = self._store(artifact, recipe)
+            files = self._store(claim, artifact, recipe)
             self.failpoints.hit(kind, Point.BEFORE_FINISH)
             return self._write(
                 lambda session: stages.finish(session, claim, files=files, recipe=recipe)
@@ -172,21 +172,33 @@ class Bench:
             raise
 
     def _recipe(self, claim: stages.Claim, artifact: Artifact) -> dict[str, object]:
-        """How to make the same again; no times in it, so that equal work gives equal bytes."""
+        """What the catalogue keeps of a stage; results are joined from the recipes of theirs."""
         stage = claim.planned
         return {
             "spec": claim.spec.to_json(),
             "stage": {"kind": stage.kind, "slot": stage.slot, "key": stage.key},
-            "bundle": {"name": claim.bundle_name, "digest": self.bundle.digest},
-            "versions": self.versions,
+            "bundle": self._bundle_facts(),
+            "environment": self.versions,
             "losses": dict(artifact.losses),
             "dropped": list(getattr(artifact, "dropped", ())),
         }
 
-    def _store(self, artifact: Artifact, recipe: Mapping[str, object]) -> dict[str, StoredFile]:
+    def _bundle_facts(self) -> dict[str, object]:
+        files = {name: record.sha256 for name, record in self.bundle.manifest.files.items()}
+        return {"name": self.bundle.name, "digest": self.bundle.digest, "files": files}
+
+    def _store(
+        self, claim: stages.Claim, artifact: Artifact, recipe: Mapping[str, object]
+    ) -> dict[str, StoredFile]:
+        """Puts the artifact into the store, and its pictures; the result's carries its recipe."""
         contents = {ARTIFACT_FILE: (artifact.to_bytes(), ARTIFACT_TYPE)}
+        carried: Mapping[str, object] | None = None
+        if claim.planned.kind is StageKind.BLEND:
+            own: dict[str, Mapping[str, object]] = {claim.planned.key: recipe}
+            spec = claim.spec
+            carried = self._write(lambda session: making.recipe(session, spec, own)).to_json()
         for name, pixels in artifact.pictures().items():
-            contents[f"{name}.png"] = (encode_png(pixels, recipe=recipe), "image/png")
+            contents[f"{name}.png"] = (encode_png(pixels, recipe=carried), "image/png")
         return {name: self.store.store_file(*content) for name, content in contents.items()}
 
     def _named(self, error: Exception) -> Exception:

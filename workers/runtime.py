@@ -175,12 +175,12 @@ def _load(settings: Settings, versions: dict[str, str]) -> tuple[Any, dict[str, 
 
     from barber.manifest import find_bundle
     from barber.models.bundle import ModelBundle
+    from barber.models.machine import environment
 
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    torch.set_num_threads(settings.threads)
     path = find_bundle(settings.bundle, settings.bundles_dir)
     bundle = ModelBundle.load(path, torch.device(settings.device))
-    return bundle, {**versions, "torch": torch.__version__}
+    return bundle, {**versions, **environment(bundle.device)}
 
 
 def stop_worker() -> None:

@@ -99,6 +99,9 @@ class ToyBench(Bench):
         read = tuple(self._digest(key) for key in stage.needs)
         return ToyArtifact(key=stage.key, read=read)
 
+    def _bundle_facts(self) -> dict[str, object]:
+        return {"name": TOY_BUNDLE, "digest": TOY_DIGEST, "files": {}}
+
     def _digest(self, key: Any) -> str:
         """The digest of a needed artifact, which must be the one of its key."""
         with transaction(self.engine) as session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,9 @@ from barber.errors import InputError, StageError
 from barber.faces.gallery import write_faces
 from barber.labels import Area, parse_region
 from barber.manifest import find_bundle, read_manifest
-from barber.pixels import Pixels, portrait_key, read_portrait
+from barber.photographs.picture import Picture
+from barber.pixels import decode, encode_png, fit_portrait, portrait_key
+from barber.results import check_sidecar
 from barber.settings import Settings, bundles_dir
 from barber.spec import (
     JobSpec,
@@ -54,6 +57,13 @@ Sources = tuple[Area, Path, Path]  # what is covered, shape, colour
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Seed of the noise.")
 @click.option("--bundle", default=DEFAULT_BUNDLE, show_default=True, help="Name or path.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda:0, ..")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="On the CPU; another number gives slightly other pixels.",
+)
 @click.option("--keep-artifacts", type=FILE, help="Directory for what each stage made.")
 @click.option("--json", "as_json", is_flag=True, help="Tell the outcome as JSON.")
 @click.pass_obj
@@ -72,6 +82,7 @@ def compose(
     seed: int,
     bundle: str,
     device: str,
+    threads: int,
     keep_artifacts: Path | None,
     as_json: bool,
 ) -> None:
@@ -112,7 +123,15 @@ def compose(
 
     try:
         report = composing.compose_here(
-            path, device, spec, pictures.by_key, out=out, artifacts=keep_artifacts, quiet=as_json
+            path,
+            device,
+            spec,
+            pictures.by_key,
+            out=out,
+            artifacts=keep_artifacts,
+            quiet=as_json,
+            threads=threads,
+            files=pictures.digests,
         )
     except StageError as error:
         raise error.naming(pictures.names) from error
@@ -168,7 +187,8 @@ class _Pictures:
     def __init__(self, size: int) -> None:
         self._size = size
         self._keys: dict[Path, PortraitKey] = {}
-        self.by_key: dict[PortraitKey, Pixels] = {}
+        self.by_key: dict[PortraitKey, Picture] = {}
+        self.digests: dict[PortraitKey, str] = {}  # of the files' bytes
         self.names: dict[str, str] = {}  # of the files, by key
 
     def read(self, path: Path) -> PortraitKey:
@@ -177,11 +197,25 @@ class _Pictures:
                 data = path.read_bytes()
             except OSError as error:
                 raise InputError(f"the file {path} cannot be read: {error.strerror}") from error
-            pixels = read_portrait(data, self._size, name=str(path))
-            self._keys[path] = portrait_key(pixels)
-            self.by_key[self._keys[path]] = pixels
-            self.names.setdefault(self._keys[path], path.name)
+            self._keys[path] = self._keep(path, data)
         return self._keys[path]
+
+    def _keep(self, path: Path, data: bytes) -> PortraitKey:
+        full = decode(data, name=str(path))
+        pixels = fit_portrait(full, self._size, name=str(path))
+        height, width, _ = full.shape
+        picture = Picture(
+            key=portrait_key(pixels),
+            name=path.name,
+            width=width,
+            height=height,
+            size=self._size,
+            png=encode_png(pixels),
+        )
+        self.by_key.setdefault(picture.key, picture)
+        self.digests.setdefault(picture.key, hashlib.sha256(data).hexdigest())
+        self.names.setdefault(picture.key, path.name)
+        return picture.key
 
 
 def _check_writable(out: Path) -> None:
@@ -190,6 +224,7 @@ def _check_writable(out: Path) -> None:
         raise InputError(f"--out {out}: results are PNG files, so give a name that ends in .png")
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"--out {out}: give a file in a directory that exists")
+    check_sidecar(out)
     probe = out.with_name(f".{out.name}.part")
     try:
         probe.touch()

@@ -75,6 +75,29 @@ def align_face(photo: Pixels, landmarks: NDArray[Any], *, size: int = RECIPE_SIZ
     return AlignedFace(pixels=pixels, crop=crop)
 
 
+def cut_again(photo: Pixels, crop: Crop) -> Pixels:
+    """The portrait that was cut from the upright photograph before, uint8 [size, size, 3].
+
+    Raises:
+        InputError: The photograph has another size than the one that was cut.
+    """
+    height, width, _ = photo.shape
+    if (width, height) != (crop.width, crop.height):
+        raise InputError(
+            f"the photograph is {width}x{height} pixels and was {crop.width}x{crop.height}: give "
+            "the one that was cut"
+        )
+    image = Image.fromarray(photo)
+    if crop.shrink > 1:
+        smaller = (round(width / crop.shrink), round(height / crop.shrink))
+        image = image.resize(smaller, Image.Resampling.LANCZOS)
+    scale = np.array([width / image.width, height / image.height])
+    quad = np.array(crop.quad) / scale - 0.5
+    side = float(np.hypot(*(quad[3] - quad[0])))
+    cut, _ = _pad(_crop(_Cut(image=image, quad=quad, side=side)))
+    return resize(np.asarray(_warp(cut), dtype=np.uint8), crop.size)
+
+
 def oriented_square(landmarks: NDArray[Any]) -> tuple[Points, float]:
     """The square around a face: corners [4, 2] in pixel indices, and its side in pixels.
 

@@ -191,7 +191,6 @@ class Supervisor:
             bundle=self._chosen_bundle(settings),
             chaos=self._options.rules.as_text() if self._options.rules else settings.chaos,
             device=device,
-            threads=settings.threads or _threads(device, workers),
             window=max(settings.window, 4 * workers),
         )
 
@@ -229,8 +228,7 @@ class Supervisor:
     def _child(self, name: str, module: str, *arguments: str) -> Child:
         environ = {k: v for k, v in self._environ.items() if not k.startswith("BARBER_")}
         environ |= self.settings.to_env() | {"PYTHONUNBUFFERED": "1"}
-        if self.settings.threads:
-            environ.setdefault("OMP_NUM_THREADS", str(self.settings.threads))
+        environ.setdefault("OMP_NUM_THREADS", str(self.settings.threads))
         command = [sys.executable, "-m", module, *arguments]
         log_file = self._home.logs / f"{name}.log"
         patient = self._options.rules is not None
@@ -285,11 +283,6 @@ def check_bundle(name_or_path: str, bundles: Path | None = None) -> str:
 def _cpus() -> int:
     """The processors that we may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _threads(device: str, workers: int) -> int:
-    """Threads per worker, so that all workers together fill the processors and no more."""
-    return max(1, _cpus() // max(1, workers)) if device == "cpu" else 0
 
 
 def _console_port(asked: int | None) -> int:
