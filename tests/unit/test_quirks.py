@@ -19,7 +19,6 @@ from barber.artifacts import Blend, Reconstruction
 from barber.geometry import Geometry
 from barber.labels import Area, Region
 from barber.losses.style import region_grams
-from barber.models.bundle import ModelBundle
 from barber.models.stylegan2 import Noise
 from barber.pipeline import compose
 from barber.pixels import quantise
@@ -40,19 +39,11 @@ from barber.stages.pictures import low_resolution, to_signed
 from barber.stages.reconstruct import reconstruct
 from barber.stages.target import target
 from tests.support.compositions import QUICK, job, portraits, random_code, random_mask, tiny_bundle
-from tests.support.tiny_bundle import GEOMETRY
+from tests.support.tiny_bundle import GEOMETRY, coarse_bundle
 
 WIDE = tuple(region for region in Region if region is not Region.BACKGROUND)
 EVERYTHING = (Area(labels=WIDE),)
 SHORT = ReconstructParams(w_plus_steps=2, fs_steps=2, w_plus_rate=0.05, fs_rate=0.05)
-
-
-@cache
-def coarse_bundle() -> ModelBundle:
-    """The tiny networks with labels and losses at half the picture's size."""
-    bundle = tiny_bundle()
-    geometry = replace(GEOMETRY, label_size=32, loss_size=32)
-    return replace(bundle, manifest=replace(bundle.manifest, geometry=geometry))
 
 
 def reconstructed(
