@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -119,3 +121,11 @@ def test_a_19_class_parser_gives_label_logits_and_their_gradient() -> None:
     assert all(h.shape == (1, REGION_COUNT, 64, 64) for h in heads)
     assert picture.grad is not None and bool(torch.isfinite(picture.grad).all())
     assert picture.grad.abs().max() > 0
+
+
+def test_the_documented_mapping_of_the_19_classes_is_the_one_in_use() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "checkpoints.md").read_text()
+
+    rows = re.findall(r"^\| (\d+) \| (\w+) \| ([a-z-]+) \|$", text, re.MULTILINE)
+
+    assert rows == [(str(k), name, to.word) for k, (name, to) in enumerate(CELEBAMASK_CLASSES)]
