@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check conformance chaos constraints clean
+.PHONY: help setup demo modes test check conformance chaos constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -15,6 +15,9 @@ setup: $(READY)  ## make .venv with everything in it
 
 demo: $(READY)  ## run eight jobs end to end and draw a contact sheet (ARGS=--keep leaves it up)
 	@$(BIN)/python -m barber.cli demo $(ARGS)
+
+modes: $(READY)  ## run every mode on drawn people and draw a contact sheet
+	@$(BIN)/python -m barber.cli modes $(ARGS)
 
 test: $(READY)  ## unit, conformance, integration and browser tests
 	@$(BIN)/python -m pytest tests/unit
@@ -38,7 +41,7 @@ constraints: $(READY)  ## compile constraints.txt from pyproject.toml again
 	    --custom-compile-command 'make constraints' --output-file constraints.txt
 
 clean:  ## remove .venv, caches and demo-out; .barber with its data stays
-	@rm -rf $(VENV) demo-out build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+	@rm -rf $(VENV) demo-out modes-out build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
 	    .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -16,6 +16,7 @@ import click
 from barber.cli.bundle_verbs import bundle
 from barber.cli.chaos_verb import chaos
 from barber.cli.failures import explain
+from barber.cli.modes_verb import modes
 from barber.cli.operator_verbs import cancel, pause, priority, resume, retry
 from barber.cli.photograph_verbs import align
 from barber.cli.queue_verbs import jobs, show, submit, watch
@@ -38,7 +39,7 @@ def barber() -> None:
 
 QUEUE = (submit, jobs, show, watch, retry, cancel, pause, resume, priority)
 
-for verb in (up, demo, *QUEUE, compose, align, faces, bundle, chaos):
+for verb in (up, demo, *QUEUE, compose, align, modes, faces, bundle, chaos):
     barber.add_command(verb)
 
 
