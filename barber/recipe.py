@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from barber.errors import InputError
-from barber.plan import ArtifactKey, PlannedStage, StageKind, plan
+from barber.plan import METHOD_VERSION, ArtifactKey, PlannedStage, StageKind, plan
 from barber.spec import JobSpec, PortraitKey, StageParams
 
 RECIPE_VERSION = 1
@@ -151,6 +151,14 @@ class Recipe:
                 f"{name} has a recipe of version {found!r}, which tells too little to make it "
                 "again: compose it anew from its portraits"
             )
+        told = data.get("environment")
+        environment = told if isinstance(told, Mapping) else {}
+        method = environment.get("method")
+        if method is not None and method != str(METHOD_VERSION):
+            raise InputError(
+                f"{name} was made by version {method} of the method, and this program has version "
+                f"{METHOD_VERSION}: use Barbershop {environment.get('barbershop')}"
+            )
         try:
             recipe = cls._read(data)
         except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
@@ -173,7 +181,7 @@ class Recipe:
             for stage in data["stages"]
         }
         if list(outcomes) != [stage.key for stage in plan(spec)]:
-            raise ValueError("its stages are not those of its spec")
+            raise ValueError("its stages are not those that this program plans for its spec")
         maps = {entry["key"]: entry["label_map"] for entry in data["portraits"]}
         if list(maps) != list(spec.portraits):
             raise ValueError("its portraits are not those of its spec")

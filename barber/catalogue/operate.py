@@ -33,7 +33,8 @@ def cancel(session: Session, job_id: int, *, by: str, why: str = "") -> JobStatu
     """
     status = _locked_status(session, job_id)
     if status.final:
-        raise Conflict(f"job {job_id} has {status} already: there is nothing to cancel")
+        ended = "was cancelled" if status is JobStatus.CANCELLED else f"has {status}"
+        raise Conflict(f"job {job_id} {ended} already: there is nothing to cancel")
     _cancel(session, [job_id], by=by, why=why)
     return JobStatus(session.scalars(select(Job.status).where(Job.id == job_id)).one())
 

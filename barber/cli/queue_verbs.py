@@ -88,6 +88,8 @@ def jobs(
     """List jobs, newest first."""
     wanted = JobStatus(status) if status else None
     with connect(environ, home) as connection, transaction(connection.engine) as session:
+        if batch is not None:
+            record.batch(session, batch)  # raises where there is none
         rows = record.jobs(session, batch_id=batch, status=wanted, limit=limit)
     if as_json:
         click.echo(json.dumps([plain(row) for row in rows]))
@@ -144,6 +146,8 @@ def _watch(connection: Connection, batch_id: int, *, as_json: bool) -> int:
         click.echo(json.dumps(plain(batch)))
     else:
         click.echo(_outcome(batch))
+        if batch.counts[JobStatus.SUCCEEDED]:
+            click.echo(f"results: barber result --batch {batch_id} --out FOLDER")
     return 0 if batch.counts[JobStatus.SUCCEEDED] == batch.total else 1
 
 
@@ -181,7 +185,7 @@ def _show_job(view: JobView, result: Path | None) -> None:
     if row.error:
         click.echo(f"error   {row.error}")
     if result:
-        click.echo(f"result  {result}")
+        click.echo(f"result  {result} (with its recipe: barber result {row.id} --out NAME.png)")
     if view.dropped:
         click.echo(f"dropped {', '.join(view.dropped)} (colour not compared: too small a region)")
     table = Table(box=None, padding=(0, 2, 0, 0))

@@ -12,6 +12,7 @@ import click
 from barber.cli.method_options import noise_option, settings_option
 from barber.errors import InputError, StageError
 from barber.faces.gallery import write_faces
+from barber.interrupts import loading
 from barber.labels import Area, parse_region
 from barber.manifest import find_bundle, read_manifest
 from barber.photographs.picture import Picture
@@ -119,7 +120,8 @@ def compose(
     if keep_artifacts is not None:
         keep_artifacts.mkdir(parents=True, exist_ok=True)
 
-    from barber.cli import composing  # loads torch
+    with loading():
+        from barber.cli import composing  # loads torch
 
     try:
         report = composing.compose_here(
