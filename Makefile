@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo modes test check conformance chaos constraints clean
+.PHONY: help setup demo modes test check conformance ffhq-sized chaos constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: $(READY)  ## make .venv with everything in it
 	@:
@@ -31,6 +31,9 @@ check: $(READY)  ## ruff, mypy strict, import contracts
 
 conformance: $(READY)  ## compare with every reference vector, one line per array; some 20 minutes on one core
 	@$(BIN)/python -m tests.conformance $(ARGS)
+
+ffhq-sized: $(READY)  ## run every stage at 1024 on the CPU and write time and memory to docs/ffhq-sized.md
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.conformance.ffhq_sized --write docs/ffhq-sized.md $(ARGS)
 
 chaos: $(READY)  ## kill the system at random under toy jobs, then check the record (SEED=n JOBS=n)
 	@$(BIN)/python -m barber.cli chaos $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
