@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from barber.errors import CheckpointError, InputError
 from barber.geometry import Geometry
-from barber.spec import StageParams
+from barber.spec import PRESETS, StageParams
 
 MANIFEST_NAME = "manifest.json"
 LANDMARKS_NAME = "landmarks.dat"
@@ -141,7 +141,9 @@ class Manifest:
                 raise TypeError(f"the record of {name} needs a digest and a whole number of bytes")
         if not all(isinstance(score, int | float) for score in self.scores.values()):
             raise TypeError("scores must be numbers")
-        for preset in self.presets.values():
+        for name, preset in self.presets.items():
+            if name in PRESETS:
+                raise TypeError(f"a preset is called {name}, which is the method's own: rename it")
             StageParams.from_json(preset)
 
 

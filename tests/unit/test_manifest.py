@@ -141,6 +141,7 @@ def test_a_surplus_field_is_refused(tmp_path: Path) -> None:
         {"presets": 5},
         {"presets": {"demo": 5}},
         {"presets": {"demo": {"blend": {"steps": 0}}}},
+        {"presets": {"official": {"blend": {"steps": 7}}}},
         {"scores": None},
         {"scores": {"psnr": "high"}},
         {"name": 7},
