@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.conftest import VECTORS
+from tests.conformance.conftest import OWN
 from tests.conformance.recipe import Recipe
 from tests.conformance.runner import main
 from tests.conformance.second_set import FILES, WITHOUT_NETWORKS, write_set
@@ -15,7 +15,7 @@ from tests.conformance.second_set import FILES, WITHOUT_NETWORKS, write_set
 def test_another_set_runs_by_its_own_salt_names_and_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_set(tmp_path, Recipe(VECTORS), ("recipe_check", "masks", "losses"), only=WITHOUT_NETWORKS)
+    write_set(tmp_path, Recipe(OWN), ("recipe_check", "masks", "losses"), only=WITHOUT_NETWORKS)
 
     assert main(["--vectors", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
@@ -29,7 +29,7 @@ def test_another_set_runs_by_its_own_salt_names_and_numbers(
 def test_another_set_with_networks_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], stems: tuple[str, ...]
 ) -> None:
-    write_set(tmp_path, Recipe(VECTORS), stems)
+    write_set(tmp_path, Recipe(OWN), stems)
 
     assert main(["--vectors", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
