@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from barber.errors import InputError
-from barber.labels import Region
+from barber.labels import Region, Zone
 from barber.spec import (
     PRESETS,
     AlignParams,
@@ -223,3 +223,22 @@ def test_every_parameter_is_a_plain_number_or_choice() -> None:
         value = getattr(StageParams(), part.name)
         assert is_dataclass(value)
         assert all(isinstance(getattr(value, f.name), int | float | str) for f in fields(value))
+
+
+def test_zone_of_a_region_is_in_its_json_and_version_1_is_still_read() -> None:
+    beard = RegionEdit(labels=(Region.SKIN,), structure=TWO, appearance=TWO, zone=Zone.LOWER_FACE)
+    spec = JobSpec(identity=ONE, regions=(HAIR, beard), bundle=BUNDLE)
+    data = json.loads(json.dumps(spec.to_json()))
+    assert data["version"] == 2 and data["regions"][1]["zone"] == "lower-face"
+    assert "zone" not in data["regions"][0]
+    assert JobSpec.from_json(data) == spec
+    old = JobSpec(identity=ONE, regions=(HAIR,), bundle=BUNDLE)
+    assert JobSpec.from_json({**old.to_json(), "version": 1}) == old
+    data["regions"][1]["zone"] = "forehead"
+    with pytest.raises(InputError, match="job spec"):
+        JobSpec.from_json(data)
+
+
+def test_zone_with_labels_that_lie_elsewhere_is_refused() -> None:
+    with pytest.raises(InputError, match="lower-face holds"):
+        RegionEdit(labels=(Region.HAIR,), structure=TWO, appearance=TWO, zone=Zone.LOWER_FACE)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from barber.errors import InputError
-from barber.labels import GROUPS, Region
+from barber.labels import GROUPS, Region, Zone
 from barber.photographs.landmarks import FaceFinder
 from barber.photographs.picture import encode_labels
 from barber.pixels import portrait_key, read_portrait
@@ -92,6 +92,27 @@ def test_columns_give_the_order_of_regions(folder: Path) -> None:
     ]
     swapped = read(folder, "identity,hair,lips\na.png,c.png,b.png").rows[0].spec.regions
     assert swapped[0].labels == (Region.HAIR,)
+
+
+def test_keep_is_the_identitys_own_shape_or_colour(folder: Path) -> None:
+    text = "identity,hair,colour,lips\na.png,b.png,Keep,\na.png,keep,c.png,keep"
+    shape, colour = (row.spec.regions for row in read(folder, text).rows)
+    assert [(r.structure, r.appearance) for r in shape] == [(key(folder, "b"), key(folder, "a"))]
+    assert [(r.structure, r.appearance) for r in colour] == [
+        (key(folder, "a"), key(folder, "c")),
+        (key(folder, "a"), key(folder, "a")),
+    ]
+    assert "keep cannot be read" in read(folder, "identity,hair\na.png,./keep").errors[0].reason
+
+
+def test_beard_is_a_column_with_a_colour_of_its_own(folder: Path) -> None:
+    row = read(folder, "identity,beard,beard-colour,beard+lips\na.png,b.png,c.png,d.png").rows[0]
+    beard, both = row.spec.regions
+    assert (beard.labels, beard.zone) == ((Region.SKIN,), Zone.LOWER_FACE)
+    assert (beard.structure, beard.appearance) == (key(folder, "b"), key(folder, "c"))
+    assert both.zone is Zone.LOWER_FACE and Region.UPPER_LIP in both.labels
+    with pytest.raises(InputError, match=r"'beard\+hair' joins a beard"):
+        read(folder, "identity,beard+hair\na.png,b.png")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from barber import cli
 from barber.cli.failures import explain
+from barber.cli.studio_verbs import _sources
 from barber.errors import Conflict, NotFound
 from barber.geometry import Geometry
 from barber.manifest import MANIFEST_NAME, FileRecord, Manifest
@@ -118,6 +119,10 @@ BAD_INPUT: list[tuple[list[str], str]] = [
     (["bundle", "show", "{f}"], "no bundle at"),
     (["bundle", "show", "missing"], "no bundle at 'missing'"),
     (COMPOSE, "nothing to change"),
+    ([*COMPOSE, "--reconstruct", "--hair", "{f}/b.png"], "--reconstruct changes nothing"),
+    ([*COMPOSE, "--region", "beard+hair={f}/b.png"], "make them two regions"),
+    (["modes", "--bundle", "{bundle}", "--only", "wigs"], "unknown mode 'wigs'"),
+    (["modes", "--bundle", "{bundle}", "--out", "{f}/a.png"], "is a file: give a folder"),
     ([*COMPOSE, "--hair", "{f}/gone.png"], "gone.png cannot be read: No such file"),
     ([*COMPOSE, "--hair", "{f}/bad.png"], "bad.png is damaged or cut short"),
     ([*COMPOSE, "--hair", "{f}"], "Is a directory"),
@@ -272,3 +277,15 @@ def test_table_error_lists_rows_for_programs(capsys: pytest.CaptureFixture[str])
     failure.show(as_json=True)
     error = json.loads(capsys.readouterr().err)["error"]
     assert error["rows"] == [{"line": 3, "name": "x", "reason": "is gone", "findings": []}]
+
+
+def test_keep_and_order_of_regions_on_the_command_line() -> None:
+    a, b, c = Path("a.png"), Path("b.png"), Path("c.png")
+    keep = Path("keep")
+    found = _sources(a, b, keep, None, ("beard=c.png:keep", "lips=keep:b.png"))
+    assert [(area.words, shape, colour) for area, shape, colour in found] == [
+        ("hair", b, a),
+        ("beard", c, a),
+        ("lips", a, b),
+    ]
+    assert _sources(a, None, None, None, ()) == []
