@@ -9,9 +9,9 @@ from barber.catalogue.store import Store
 from barber.catalogue.views import JobView
 from barber.errors import Conflict, StoreError
 from barber.photographs.changes import Mask, changed_regions
-from barber.photographs.paste import paste_back, read_photograph
+from barber.photographs.originals import original_png
 from barber.photographs.picture import Crop
-from barber.pixels import decode, encode_png, read_recipe
+from barber.pixels import decode, read_recipe
 from barber.plan import StageKind, Variant, plan
 
 ARTIFACT_FILE = "artifact"  # the file of an artifact that holds its numbers
@@ -20,8 +20,7 @@ ARTIFACT_FILE = "artifact"  # the file of an artifact that holds its numbers
 def into_original(session: Session, store: Store, job_id: int) -> bytes:
     """The photograph of a job's identity with the changed regions of its result, as a PNG.
 
-    It is upright, of the photograph's size, keeps its opacity and RGB colour profile, and carries
-    the result's recipe with the photograph's digest and the crop.
+    See `photographs.originals.original_png`.
 
     Raises:
         NotFound: No such job.
@@ -38,15 +37,14 @@ def into_original(session: Session, store: Store, job_id: int) -> bytes:
             "is the whole picture; submit a photograph to get it back"
         )
     result = store.get(view.row.result_file)
-    photo = read_photograph(store.get(identity.photo_file_sha256), name=identity.name)
-    crop = Crop.from_json(dict(identity.crop))
-    pasted = photo
-    if view.spec.regions:
-        changed = _changed(session, store, view)
-        pasted = paste_back(photo, decode(result, name=f"result {job_id}"), crop, changed)
-    original = {"photograph": identity.photo_file_sha256, "crop": crop.to_json()}
-    recipe = {**(read_recipe(result, name=f"result {job_id}") or {}), "original": original}
-    return encode_png(pasted.pixels, recipe=recipe, alpha=pasted.alpha, icc=pasted.icc)
+    return original_png(
+        store.get(identity.photo_file_sha256),
+        Crop.from_json(dict(identity.crop)),
+        decode(result, name=f"result {job_id}"),
+        _changed(session, store, view) if view.spec.regions else None,
+        name=identity.name,
+        recipe=read_recipe(result, name=f"result {job_id}") or {},
+    )
 
 
 def _changed(session: Session, store: Store, view: JobView) -> Mask:

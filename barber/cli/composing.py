@@ -14,15 +14,17 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from barber.artifacts import Portrait
+from barber.artifacts import Portrait, TargetMask
 from barber.errors import InputError
 from barber.models.bundle import ModelBundle
 from barber.models.machine import environment
+from barber.photographs.changes import changed_regions
+from barber.photographs.originals import original_png
 from barber.photographs.picture import Picture
 from barber.pipeline import Composition
 from barber.pipeline import compose as compose_spec
 from barber.pixels import encode_png
-from barber.plan import ArtifactKey, PlannedStage, plan
+from barber.plan import ArtifactKey, PlannedStage, Variant, plan
 from barber.recipe import PortraitOrigin, Recipe, Sidecar
 from barber.results import sidecar_path, write_result, write_whole
 from barber.spec import JobSpec, PortraitKey
@@ -51,6 +53,7 @@ def compose_here(
     quiet: bool,
     threads: int = 1,
     files: Mapping[PortraitKey, str] | None = None,
+    original: Path | None = None,
 ) -> dict[str, Any]:
     """Runs a job in this process and writes its picture, with its recipe in it and beside it.
 
@@ -64,6 +67,7 @@ def compose_here(
         quiet: Without progress bars.
         threads: Of torch on the CPU; another number rounds sums in another way.
         files: Digests of the portraits' files, for the JSON.
+        original: PNG for the identity's photograph with what changed put back into it.
 
     Returns:
         Plain JSON data on the outcome.
@@ -77,10 +81,13 @@ def compose_here(
     origins = tuple(_origin(picture, files or {}) for picture in pictures.values())
     facts = {"seconds": round(made.seconds, 2)}
     write_result(out, made.png, Sidecar(recipe=made.recipe, origins=origins, made=facts))
+    if original is not None:
+        write_whole({original: _into_original(spec, pictures[spec.identity], made)})
     if artifacts is not None:
         _keep(artifacts, spec, made.composition)
     return {
         "out": str(out),
+        "into_original": None if original is None else str(original),
         "recipe": str(sidecar_path(out)),
         "seconds": round(made.seconds, 2),
         "losses": dict(made.composition.blend.losses),
@@ -127,6 +134,20 @@ def make(
         composition=composition,
         seconds=seconds,
         stages=bars.seconds,
+    )
+
+
+def _into_original(spec: JobSpec, identity: Picture, made: Making) -> bytes:
+    assert identity.photo is not None and identity.crop is not None, "checked at the door"
+    changed = None
+    for stage in plan(spec):
+        target = made.composition.artifacts[stage.key]
+        if isinstance(target, TargetMask) and stage.variant is Variant.STRUCTURE:
+            masks = (target.label_map[0], target.removed[0, 0], target.shown[0])
+            changed = changed_regions(spec.regions, *(mask.cpu().numpy() for mask in masks))
+    image = made.composition.blend.image
+    return original_png(
+        identity.photo, identity.crop, image, changed, name=identity.name, recipe=made.recipe
     )
 
 

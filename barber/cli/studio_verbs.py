@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,19 +9,19 @@ from pathlib import Path
 import click
 
 from barber.cli.method_options import noise_option, settings_option
+from barber.cli.photograph_verbs import photograph_options
+from barber.cli.pictures import Pictures
 from barber.errors import InputError, StageError
 from barber.faces.gallery import write_faces
 from barber.interrupts import loading
 from barber.labels import Area, parse_region
-from barber.manifest import find_bundle, read_manifest
-from barber.photographs.picture import Picture
-from barber.pixels import decode, encode_png, fit_portrait, portrait_key
+from barber.manifest import find_bundle, landmarks_file, read_manifest
+from barber.photographs.portraits import AlignPolicy, PortraitReader
 from barber.results import check_sidecar
 from barber.settings import Settings, bundles_dir
 from barber.spec import (
     JobSpec,
     NoiseMode,
-    PortraitKey,
     RegionEdit,
     apply_settings,
     default_preset,
@@ -50,8 +49,20 @@ Sources = tuple[Area, Path, Path]  # what is covered, shape, colour
     help="A region from a portrait, for example beard=B.png, lips=B.png:C.png for the shape from B "
     "and the colour from C, or hair=B.png:keep for the shape alone; repeatable.",
 )
+@click.option(
+    "--labels",
+    multiple=True,
+    metavar="PORTRAIT=MAP",
+    help="A portrait's own label map, a PNG of indices 0 to 15; the parser is not asked for it.",
+)
+@photograph_options
 @click.option("--reconstruct", is_flag=True, help="Change nothing: the identity, reconstructed.")
 @click.option("--out", type=FILE, required=True, help="Where the PNG goes.")
+@click.option(
+    "--into-original",
+    type=FILE,
+    help="Also write the identity's photograph as a PNG, with what changed put back into it.",
+)
 @click.option("--preset", help="Steps and weights: official, paper, or one of the bundle's.")
 @settings_option
 @noise_option
@@ -75,8 +86,12 @@ def compose(
     colour: Path | None,
     face: Path | None,
     regions: tuple[str, ...],
+    labels: tuple[str, ...],
+    align: AlignPolicy,
+    landmarks: Path | None,
     reconstruct: bool,
     out: Path,
+    into_original: Path | None,
     preset: str | None,
     settings: tuple[str, ...],
     noise: NoiseMode,
@@ -99,7 +114,13 @@ def compose(
         )
     preset = preset or default_preset(manifest.presets)
     params = apply_settings(preset_params(preset, manifest.presets), settings)
-    pictures = _Pictures(manifest.geometry.image_size)
+    reader = PortraitReader(
+        manifest.geometry.image_size,
+        manifest.geometry.label_size,
+        policy=align,
+        landmarks=landmarks or landmarks_file(path, manifest),
+    )
+    pictures = Pictures(reader, labels)
     spec = JobSpec(
         identity=pictures.read(identity),
         regions=tuple(
@@ -116,7 +137,15 @@ def compose(
         noise=noise,
         seed=seed,
     )
+    pictures.refuse_unused_maps()
     _check_writable(out)
+    if into_original is not None:
+        _check_original(into_original, out, identity)
+        if pictures.by_key[spec.identity].crop is None:
+            raise InputError(
+                f"--into-original: the identity {identity} was taken as a portrait, so --out is "
+                "the whole picture: give a photograph, or --align always"
+            )
     if keep_artifacts is not None:
         keep_artifacts.mkdir(parents=True, exist_ok=True)
 
@@ -134,6 +163,7 @@ def compose(
             quiet=as_json,
             threads=threads,
             files=pictures.digests,
+            original=into_original,
         )
     except StageError as error:
         raise error.naming(pictures.names) from error
@@ -183,41 +213,11 @@ def _shape_and_colour(files: str) -> tuple[Path, Path]:
     return Path(shape), Path(colour)
 
 
-class _Pictures:
-    """Portraits by content, each file read once."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._keys: dict[Path, PortraitKey] = {}
-        self.by_key: dict[PortraitKey, Picture] = {}
-        self.digests: dict[PortraitKey, str] = {}  # of the files' bytes
-        self.names: dict[str, str] = {}  # of the files, by key
-
-    def read(self, path: Path) -> PortraitKey:
-        if path not in self._keys:
-            try:
-                data = path.read_bytes()
-            except OSError as error:
-                raise InputError(f"the file {path} cannot be read: {error.strerror}") from error
-            self._keys[path] = self._keep(path, data)
-        return self._keys[path]
-
-    def _keep(self, path: Path, data: bytes) -> PortraitKey:
-        full = decode(data, name=str(path))
-        pixels = fit_portrait(full, self._size, name=str(path))
-        height, width, _ = full.shape
-        picture = Picture(
-            key=portrait_key(pixels),
-            name=path.name,
-            width=width,
-            height=height,
-            size=self._size,
-            png=encode_png(pixels),
-        )
-        self.by_key.setdefault(picture.key, picture)
-        self.digests.setdefault(picture.key, hashlib.sha256(data).hexdigest())
-        self.names.setdefault(picture.key, path.name)
-        return picture.key
+def _check_original(original: Path, out: Path, identity: Path) -> None:
+    """Raises InputError when the photograph cannot be written there."""
+    if original.resolve() in (out.resolve(), identity.resolve()):
+        raise InputError(f"--into-original {original} would overwrite another file: name a new one")
+    _check_writable(original)
 
 
 def _check_writable(out: Path) -> None:
