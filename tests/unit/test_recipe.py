@@ -93,7 +93,7 @@ def test_a_stage_that_sought_nothing_has_no_steps() -> None:
 )
 def test_bad_recipe_is_refused_in_a_sentence(change: dict[str, Any], words: str) -> None:
     data = {**made().to_json(), **change}
-    with pytest.raises(InputError, match="r.png") as caught:
+    with pytest.raises(InputError, match=r"r\.png") as caught:
         Recipe.from_json(data, name="r.png")
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
