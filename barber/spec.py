@@ -22,6 +22,7 @@ PortraitKey = NewType("PortraitKey", str)  # sha256 of a portrait's pixels, 64 h
 SPEC_VERSION = 2  # 2: a region may have a zone, which a reader of version 1 would pass over
 READABLE_VERSIONS = (1, SPEC_VERSION)  # a version 1 spec says the same in version 2
 MAX_SMOOTHING_PX = 512
+MAX_NUMBER = 1e30  # Adam cannot take a rate near the end of float32
 
 
 class NoiseMode(StrEnum):
@@ -341,6 +342,8 @@ def _checked(kind: Any, value: Any, *, where: str) -> Any:
         raise InputError(f"{where} is {value!r}: a number is needed")
     if not math.isfinite(value) or value < 0 or (kind is int and value != int(value)):
         raise InputError(f"{where} is {value!r}: a finite {kind.__name__} from 0 up is needed")
+    if value > MAX_NUMBER:
+        raise InputError(f"{where} is {value!r}: a number up to {MAX_NUMBER:g} is needed")
     if where.endswith("steps") and value < 1:
         raise InputError(f"{where} is {value!r}: at least one step is needed")
     if where.endswith("smoothing") and value > MAX_SMOOTHING_PX:

@@ -26,7 +26,7 @@ from barber.models.stylegan2 import Noise
 from barber.plan import StageKind
 from barber.spec import EmptyRegion, FillMode, MaskMode, PortraitKey, TargetParams
 from barber.stages import masks
-from barber.stages.descent import Course, Descent, OnStep, Pass
+from barber.stages.descent import Course, Descent, OnStep, Pass, refuse_non_finite
 from barber.stages.pictures import label_logits, photograph_labels
 
 Fill = Callable[[str, Tensor], Tensor]  # phase, label map wanted [1, H, W] -> label map seen
@@ -234,7 +234,8 @@ def _optimise(
     last, losses = course.descend(phase, descent, forward, steps=params.steps)
     if params.keep_last_update:
         with torch.no_grad():
-            return forward().kept, losses
+            last = forward()
+        refuse_non_finite(StageKind.TARGET, {f"{phase}.{n}": x for n, x in last.losses.items()})
     return last.kept, losses
 
 

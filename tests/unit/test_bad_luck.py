@@ -180,6 +180,16 @@ def test_exploding_rate_ends_in_finite_numbers_or_says_where(name: str, rate: fl
     assert "non-finite" in str(found) and found.stage == stage
 
 
+def test_last_update_that_is_kept_is_looked_at_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = iter([torch.zeros(1, 16, SIDE, SIDE), torch.full((1, 16, SIDE, SIDE), torch.nan)])
+    monkeypatch.setattr(
+        "barber.stages.target.label_logits", lambda _, picture: next(logits) + 0 * picture.mean()
+    )
+    params = apply_settings(ONE_STEP, ["target.keep_last_update=true"])
+    with pytest.raises(StageError, match="target came to a non-finite fill"):
+        composed(job((WIDE, 1, 1), params=params, noise=NoiseMode.ZERO))
+
+
 def test_non_finite_loss_names_phase_step_loss_region_and_portrait() -> None:
     spec = job((WIDE, 1, 1), params=apply_settings(ONE_STEP, ["align.reference_steps=2"]))
     broken = random_code(1)

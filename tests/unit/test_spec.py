@@ -128,6 +128,7 @@ def test_unknown_preset_lists_those_that_exist() -> None:
         ({"blend": {"rate": -0.1}}, "from 0 up"),
         ({"blend": {"rate": float("nan")}}, "finite float"),
         ({"blend": {"rate": float("inf")}}, "finite float"),
+        ({"blend": {"rate": 3e38}}, r"a number up to 1e\+30"),
         ({"target": {"fill": "magic"}}, "use one of semantic, heuristic"),
         ({"blend": {"truncate_png": 1}}, "use true or false"),
         ({"blend": {"mix_smoothing": 513}}, "at most 512 pixels"),
