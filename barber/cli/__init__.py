@@ -14,6 +14,7 @@ import click
 
 from barber.cli.bundle_verbs import bundle
 from barber.cli.chaos_verb import chaos
+from barber.cli.check_verb import check
 from barber.cli.failures import explain
 from barber.cli.modes_verb import modes
 from barber.cli.operator_verbs import cancel, pause, priority, resume, retry
@@ -44,7 +45,7 @@ def barber() -> None:
     """Hairstyle and face compositing, one portrait or ten thousand."""
 
 
-QUEUE = (submit, jobs, show, watch, result, retry, cancel, pause, resume, priority)
+QUEUE = (check, submit, jobs, show, watch, result, retry, cancel, pause, resume, priority)
 
 for verb in (up, demo, *QUEUE, compose, replay, align, modes, faces, bundle, chaos):
     barber.add_command(verb)

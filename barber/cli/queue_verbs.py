@@ -23,11 +23,24 @@ from barber.catalogue.jobs import BatchRow, JobRow, JobView, StageView
 from barber.catalogue.status import JobStatus
 from barber.cli.catalogue import Connection, catalogue_options, connect
 from barber.cli.method_options import noise_option, settings_option
-from barber.manifest import find_bundle, read_manifest
+from barber.cli.photograph_verbs import photograph_options
+from barber.cli.preflight_options import (
+    finding_line,
+    measuring,
+    preflight_options,
+    warning_lines,
+)
+from barber.manifest import find_bundle, landmarks_file, read_manifest
+from barber.photographs.portraits import AlignPolicy
+from barber.preflight.findings import Check, Finding
 from barber.spec import NoiseMode
+from barber.standalone.preflight import bundle_preflight
 from barber.standalone.submission import Submission, submit_table
 from barber.standalone.watch import COLOURS, follow
 from barber.table import TableSettings
+from barber.table_checks import noteworthy
+
+WARNINGS_TOLD = 20
 
 
 @click.command()
@@ -35,6 +48,8 @@ from barber.table import TableSettings
 @click.option("--preset", help="Steps and weights of rows that name none.")
 @settings_option
 @noise_option
+@photograph_options
+@preflight_options
 @click.option("--watch", "watching", is_flag=True, help="Stay and show the progress.")
 @click.option("--accept-valid", is_flag=True, help="Queue the sound rows, record the others.")
 @click.option("--again", is_flag=True, help="Queue the table although it was queued before.")
@@ -46,6 +61,10 @@ def submit(
     preset: str | None,
     settings: tuple[str, ...],
     noise: NoiseMode,
+    align: AlignPolicy,
+    landmarks: Path | None,
+    allow: frozenset[Check],
+    parse: bool,
     watching: bool,
     accept_valid: bool,
     again: bool,
@@ -55,18 +74,33 @@ def submit(
     """Queue the rows of a CSV table: name, identity, hair, colour, face, .., priority, seed."""
     with connect(environ, home) as connection:
         bundle = find_bundle(connection.settings.bundle, connection.settings.bundles_dir)
-        done = submit_table(
-            connection.engine,
-            connection.store,
-            table,
-            TableSettings.for_bundle(
-                read_manifest(bundle), preset=preset, settings=settings, noise=noise
-            ),
-            connection.settings,
-            accept_valid=accept_valid,
-            again=again,
-            submitted_by=_user(),
-        )
+        manifest = read_manifest(bundle)
+        with measuring(quiet=as_json) as on_progress:
+            done = submit_table(
+                connection.engine,
+                connection.store,
+                table,
+                TableSettings.for_bundle(
+                    manifest,
+                    preset=preset,
+                    settings=settings,
+                    noise=noise,
+                    align=align,
+                    landmarks=landmarks or landmarks_file(bundle, manifest),
+                ),
+                connection.settings,
+                preflight=bundle_preflight(
+                    bundle,
+                    manifest,
+                    home=connection.settings.home,
+                    allow=allow,
+                    parse=parse,
+                    on_progress=on_progress,
+                ),
+                accept_valid=accept_valid,
+                again=again,
+                submitted_by=_user(),
+            )
         _tell_submission(done, connection, as_json=as_json and not watching)
         return _watch(connection, done.batch_id, as_json=as_json) if watching else 0
 
@@ -109,6 +143,7 @@ def show(environ: Mapping[str, str], job: int, home: Path | None, as_json: bool)
     if as_json:
         facts = plain(view.row) | {"result": str(result) if result else None}
         facts["dropped"] = list(view.dropped)
+        facts |= {"findings": list(view.findings)}
         click.echo(json.dumps(facts | {"stages": [plain(stage) for stage in view.stages]}))
         return
     _show_job(view, result)
@@ -158,10 +193,19 @@ def _outcome(batch: BatchRow) -> str:
 
 def _tell_submission(done: Submission, connection: Connection, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(plain(done)))
+        warned = [
+            {"line": row.line, "name": row.name, "findings": [f.to_json() for f in kept]}
+            for row in done.rows
+            if (kept := noteworthy(row.findings))
+        ]
+        refused = [error.to_json() for error in done.refused]
+        facts = {"batch_id": done.batch_id, "accepted": done.accepted}
+        click.echo(json.dumps(facts | {"refused": refused, "findings": warned}))
         return
     for error in done.refused:
         click.echo(f"refused {error}", err=True)
+    for line in warning_lines(done.rows, most=WARNINGS_TOLD):
+        click.echo(line, err=True)
     where = f", {connection.console}batches/{done.batch_id}" if connection.console else ""
     click.echo(f"batch {done.batch_id}: {done.accepted} jobs queued{where}", err=True)
 
@@ -184,6 +228,8 @@ def _show_job(view: JobView, result: Path | None) -> None:
     _print(status)
     if row.error:
         click.echo(f"error   {row.error}")
+    for finding in view.findings:
+        click.echo(finding_line(Finding.from_json(finding)))
     if result:
         click.echo(f"result  {result} (with its recipe: barber result {row.id} --out NAME.png)")
     if view.dropped:

@@ -243,7 +243,7 @@ class Judge:
         if verdict is Verdict.REFUSE and may_lack:
             verdict, said = Verdict.WARN, f"{said}: the identity will lose it"
         elif verdict is Verdict.REFUSE:
-            said = f"there is no {words} to take from {name} ({share:.2%} of it): name another"
+            said = f"{name} shows no {words} to take ({share:.2%} of it): name another portrait"
         elif verdict is Verdict.WARN:
             said += ": that is very little, and may come out wrong"
         return Finding(

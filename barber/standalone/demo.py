@@ -24,6 +24,7 @@ from barber.pixels import Pixels, decode, encode_png
 from barber.plan import StageKind
 from barber.standalone import cast
 from barber.standalone.home import Home
+from barber.standalone.preflight import bundle_preflight
 from barber.standalone.sheet import SheetRow, draw_sheet
 from barber.standalone.submission import Submission, submit_table
 from barber.standalone.supervisor import Supervisor, UpOptions
@@ -93,9 +94,9 @@ class _Demo:
         self._supervisor = supervisor
         self._console = console
         self._out = out
-        self._manifest: Manifest = read_manifest(
-            find_bundle(supervisor.settings.bundle, supervisor.settings.bundles_dir)
-        )
+        settings = supervisor.settings
+        self._bundle = find_bundle(settings.bundle, settings.bundles_dir)
+        self._manifest: Manifest = read_manifest(self._bundle)
         self._store = Store(supervisor.settings.store_dir)
 
     @property
@@ -135,6 +136,9 @@ class _Demo:
             table,
             TableSettings.for_bundle(self._manifest),
             self._supervisor.settings,
+            preflight=bundle_preflight(
+                self._bundle, self._manifest, home=self._supervisor.settings.home
+            ),
             accept_valid=True,
             again=True,
             submitted_by="demo",

@@ -14,7 +14,8 @@ from barber.catalogue.jobs import AlreadySubmitted, NewJob
 from barber.catalogue.store import Store
 from barber.errors import Conflict
 from barber.settings import Settings
-from barber.table import RowError, Table, TableError, TableSettings, read_table
+from barber.table import PlannedRow, RowError, Table, TableError, TableSettings, read_table
+from barber.table_checks import Preflight, check_table, noteworthy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Submission:
     batch_id: int
     accepted: int  # jobs queued
     refused: tuple[RowError, ...]
+    rows: tuple[PlannedRow, ...]  # those accepted, with all that pre-flight found
 
 
 def submit_table(
@@ -33,6 +35,7 @@ def submit_table(
     defaults: TableSettings,
     settings: Settings,
     *,
+    preflight: Preflight,
     accept_valid: bool = False,
     again: bool = False,
     submitted_by: str | None = None,
@@ -45,6 +48,7 @@ def submit_table(
         path: The CSV file.
         defaults: The bundle's sizes and presets.
         settings: The system's: its bundle, and how often a stage may fail.
+        preflight: How portraits and rows are checked before anything is queued.
         accept_valid: Queue the sound rows and record the others as refused.
         again: Queue a table even when it was queued before.
         submitted_by: Who asks.
@@ -54,18 +58,23 @@ def submit_table(
         InputError: The table as a whole cannot be used.
         Conflict: The same table was queued before; the message names its batch.
     """
-    table = read_table(path, defaults)
+    table = check_table(read_table(path, defaults), preflight)
     if table.errors and not (accept_valid and table.rows):
         raise TableError(_complaint(path, table, accept_valid), table.errors)
     with transaction(engine) as session:
-        for picture in table.pictures.values():
-            portraits.keep(session, store, picture)
+        for key in dict.fromkeys(key for row in table.rows for key in row.spec.portraits):
+            portraits.keep(session, store, table.pictures[key])
         try:
             batch_id = jobs.submit(
                 session,
                 name=path.stem,
                 jobs=[
-                    NewJob(name=row.name, spec=row.spec, priority=row.priority)
+                    NewJob(
+                        name=row.name,
+                        spec=row.spec,
+                        priority=row.priority,
+                        findings=tuple(found.to_json() for found in noteworthy(row.findings)),
+                    )
                     for row in table.rows
                 ],
                 bundle_name=settings.bundle,
@@ -80,7 +89,9 @@ def submit_table(
                 f"{path} was queued before, as batch {error.batch_id}: see it with "
                 f"`barber watch {error.batch_id}`, or queue it anew with --again"
             ) from error
-    return Submission(batch_id=batch_id, accepted=len(table.rows), refused=table.errors)
+    return Submission(
+        batch_id=batch_id, accepted=len(table.rows), refused=table.errors, rows=table.rows
+    )
 
 
 def _complaint(path: Path, table: Table, accept_valid: bool) -> str:

@@ -161,7 +161,7 @@ def test_a_table_runs_from_submission_to_pictures_and_ctrl_c_leaves_nothing(
     assert machine.running()["console"] in second.stderr
 
     table = write_table(machine.folder)
-    done = machine.barber("submit", table, "--home", machine.home, "--watch")
+    done = machine.barber("submit", table, "--no-parse", "--home", machine.home, "--watch")
     assert done.returncode == 0, done.stderr + machine.log
     assert "2 succeeded" in done.stdout
     assert "one succeeded" in done.stdout
@@ -190,7 +190,7 @@ def test_a_table_runs_from_submission_to_pictures_and_ctrl_c_leaves_nothing(
 def test_next_up_finds_the_data_even_after_a_kill(machine: Machine) -> None:
     up = machine.up()
     table = write_table(machine.folder)
-    submitted = machine.barber("submit", table, "--home", machine.home, "--json")
+    submitted = machine.barber("submit", table, "--no-parse", "--home", machine.home, "--json")
     assert submitted.returncode == 0, submitted.stderr
     everybody = family(up)
     up.kill()

@@ -94,7 +94,7 @@ def test_hair_of_a_bald_head_is_refused() -> None:
     finding = only(checked(person(ADA), nobody))
     assert (finding.check, finding.verdict) == (Check.REGION, Verdict.REFUSE)
     assert (finding.number, finding.portrait, finding.region) == (0, "bald.png", "hair")
-    assert "no hair to take from bald.png" in finding.sentence
+    assert "bald.png shows no hair to take" in finding.sentence
 
 
 def test_colour_of_a_bald_head_is_refused() -> None:
