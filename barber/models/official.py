@@ -87,34 +87,47 @@ def read_generator(path: Path) -> GeneratorFile:
 
 
 def geometry_of(state: Mapping[str, Tensor], source: str) -> Geometry:
-    """The official geometry that a generator's entries have.
+    """The official geometry that a generator's entries have, even if a few of them are wrong.
 
     Raises:
         CheckpointError: They are no generator's, or of sizes that the method does not know.
     """
-    try:
-        channels, size = [(4, state["input.input"].shape[1])], 8
-        while (key := f"convs.{2 * (len(channels) - 1)}.conv.weight") in state:
-            channels.append((size, state[key].shape[1]))
-            size *= 2
-        style_dim = state["style.1.weight"].shape[1]
-    except (KeyError, IndexError) as error:
+    levels = (_highest(state, r"convs\.(\d{1,5})\.conv\.weight") + 2) // 2  # two convolutions each
+    layers = _highest(state, r"style\.(\d{1,5})\.weight")
+    styles = [v for key, v in state.items() if re.fullmatch(r"style\.\d+\.weight", key)]
+    if levels < 1 or not styles or styles[0].ndim != 2:
         raise CheckpointError(
             f"{source} holds no StyleGAN2 generator of the PyTorch port by rosinality: "
-            f"its 'g_ema' has no proper {error}"
-        ) from error
-    layers = sum(bool(re.fullmatch(r"style\.\d+\.weight", key)) for key in state)
-    found = (tuple(channels), style_dim, layers)
-    for size, multiplier in ((s, m) for s in SIZES for m in MULTIPLIERS):
-        known = Geometry.official(size, channel_multiplier=multiplier)
-        if found == (known.channels, known.style_dim, known.mapping_layers):
-            return known
-    raise CheckpointError(
-        f"{source} is a generator of {channels[-1][0]} pixels with style dimension {style_dim}, "
-        f"{layers} mapping layers and {', '.join(f'{c} channels at {s}' for s, c in channels)}: "
-        "the method knows 256, 512 and 1024 pixels, style dimension 512, 8 mapping layers and "
-        "channel multipliers 1 and 2"
-    )
+            "its 'g_ema' lacks 'style.*.weight' or 'convs.*.conv.weight'"
+        )
+    size, style_dim = 4 << min(levels, 16), styles[0].shape[1]
+    known = [Geometry.official(size, channel_multiplier=m) for m in MULTIPLIERS if size in SIZES]
+    fits = {_share_that_fits(state, geometry): geometry for geometry in known}
+    likely = fits.get(max(fits, default=0.0))
+    sizes = (layers, style_dim)
+    if likely is None or sizes != (likely.mapping_layers, likely.style_dim) or max(fits) < 0.5:
+        raise CheckpointError(
+            f"{source} is a generator of {size} pixels with style dimension {style_dim}, {layers} "
+            "mapping layers and channels of its own: the method knows 256, 512 and 1024 pixels, "
+            "style dimension 512, 8 mapping layers and channel multipliers 1 and 2"
+        )
+    return likely
+
+
+def _highest(state: Mapping[str, Tensor], pattern: str) -> int:
+    """The highest number in the names of a pattern; -1 if none has it."""
+    found = (re.fullmatch(pattern, key) for key in state)
+    return max((int(match.group(1)) for match in found if match), default=-1)
+
+
+def _share_that_fits(state: Mapping[str, Tensor], geometry: Geometry) -> float:
+    """How many of a geometry's convolutions the entries have, in their shapes; from 0 to 1."""
+    with torch.device("meta"):
+        expected = Generator(geometry).state_dict()
+    convolutions = [key for key in expected if key.endswith(".conv.weight")]
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    fitting = [key for key in convolutions if shapes.get(key) == tuple(expected[key].shape)]
+    return len(fitting) / len(convolutions)
 
 
 def read_parser(path: Path) -> tuple[SegmenterWidths, dict[str, Tensor]]:

@@ -97,7 +97,10 @@ def put(key: str, value: Tensor) -> Callable[[State], object]:
             lambda s: [put(f"x{k}", torch.ones(1))(s) for k in range(5)],
             r"has the surplus entries 'x0', 'x1', 'x2' and 2 more \(0 missing, 5 surplus\)",
         ),
-        (without("input.input"), "no StyleGAN2 generator"),
+        (without("input.input"), r"lacks 'input\.input' \(1 missing"),
+        (without("style.3.weight", "style.3.bias"), r"lacks 'style\.3\.bias', 'style\.3\.weight'"),
+        (without("convs.11.conv.weight", "convs.2.conv.weight"), "lacks 'convs.11.conv.weight'"),
+        (lambda s: [s.pop(k) for k in list(s) if k.startswith("convs.")], "no StyleGAN2 generator"),
         (
             put("to_rgb1.bias", torch.ones(3)),
             r"'to_rgb1\.bias' has shape \(3,\), not \(1, 3, 1, 1\)",
@@ -128,7 +131,10 @@ def test_generators_that_do_not_fit_are_refused_by_name(
         ({"image_size": 128, "channels": GEOMETRY.channels[:-1]}, "a generator of 128 pixels"),
         ({"style_dim": 256}, "style dimension 256, 8 mapping layers"),
         ({"mapping_layers": 4}, "style dimension 512, 4 mapping layers"),
-        ({"channels": tuple((s, c // 2) for s, c in GEOMETRY.channels)}, "256 channels at 4"),
+        (
+            {"channels": tuple((s, c // 2) for s, c in GEOMETRY.channels)},
+            "style dimension 512, 8 mapping layers and channels of its own",
+        ),
     ],
 )
 def test_generators_of_other_sizes_are_told_what_the_method_knows(
@@ -182,6 +188,10 @@ def test_files_given_to_the_wrong_option_are_told_the_right_one(tmp_path: Path) 
         ({"g_ema": torch.ones(1)}, "holds a Tensor, not a dict"),
         ({"g_ema": {"a": "b"}}, "'a' is a str, where a tensor belongs"),
         ({"g_ema": {"input.input": torch.ones(1)}}, "no StyleGAN2 generator"),
+        (
+            {"g_ema": {f"{k}.weight": torch.ones(2, 2) for k in ("style.1", "convs.99999.conv")}},
+            "a generator of 262144 pixels",
+        ),
     ],
 )
 def test_what_is_no_generator_is_refused(tmp_path: Path, content: object, words: str) -> None:
