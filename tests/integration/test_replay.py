@@ -58,7 +58,7 @@ def settings_of(params: StageParams) -> list[str]:
 def compose(folder: Path, out: Path, *, cwd: Path, **environ: str) -> bytes:
     said = barber(
         *("compose", "--bundle", folder / "bundle", "--identity", folder / "portrait-1.png"),
-        *("--hair", folder / "portrait-2.png", "--out", out, "--parse", *settings_of(SHORT)),
+        *("--hair", folder / "portrait-2.png", "--out", out, "--no-parse", *settings_of(SHORT)),
         cwd=cwd,
         **environ,
     )
