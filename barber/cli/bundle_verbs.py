@@ -201,10 +201,11 @@ def bundle_verify(environ: Mapping[str, str], name: str, device: str, as_json: b
     """Check every file's digest, load every network strictly, and try each on noise."""
     path = find_bundle(name, bundles_dir(environ))
 
-    from barber.models.verification import verify  # loads torch
+    from barber.cli.composing import usable_device  # these load torch
+    from barber.models.verification import verify
 
     findings = []
-    for finding in verify(path, device):
+    for finding in verify(path, usable_device(device)):
         findings.append(finding)
         if not as_json:
             mark = "ok  " if finding.sound else "BAD "

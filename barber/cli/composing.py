@@ -162,10 +162,11 @@ def _origin(picture: Picture, files: Mapping[PortraitKey, str]) -> PortraitOrigi
 
 def load_bundle(path: Path, device: str) -> ModelBundle:
     """The networks on a device that is there. Raises InputError or CheckpointError."""
-    return ModelBundle.load(path, _device(device))
+    return ModelBundle.load(path, usable_device(device))
 
 
-def _device(name: str) -> torch.device:
+def usable_device(name: str) -> torch.device:
+    """The device of that name, once it was used. Raises InputError where it cannot be."""
     try:
         device = torch.device(name)
         if device.type not in ("cpu", "cuda"):

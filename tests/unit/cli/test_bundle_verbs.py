@@ -75,6 +75,9 @@ def test_verifying_ends_non_zero_where_something_is_damaged(
     assert said.code == 0 and "tiny is sound" in said.out
     assert json.loads(barber("verify", tiny, "--json").out)["sound"] is True
 
+    said = barber("verify", "tiny", "--device", "toaster")
+    assert said.code == 1 and "device 'toaster' cannot be used" in said.err
+
     with (tiny / "statistics.safetensors").open("ab") as file:
         file.write(b"x")
     said = barber("verify", "tiny")
