@@ -84,7 +84,7 @@ def align(
         except InputError as error:
             failures.append((photo, str(error)))
             if not as_json:
-                click.echo(f"barber: {photo}: {error}", err=True)
+                click.echo(f"barber: {error}", err=True)
             continue
         cuts += found
         if not as_json:

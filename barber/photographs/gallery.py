@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from barber.errors import InputError
-from barber.photographs.crop import align_face
 from barber.photographs.landmarks import Face, FaceFinder
 from barber.photographs.picture import Crop
-from barber.photographs.portraits import bytes_of, found_faces
+from barber.photographs.portraits import bytes_of, cut_face, found_faces
 from barber.pixels import decode, encode_png, portrait_key
 
 
@@ -70,7 +69,7 @@ def cut_portraits(
         raise InputError(f"{taken[0]} exists: remove it, or give another --out")
     cuts: list[Cut] = []
     for stem, number in zip(stems, numbers, strict=True):
-        aligned = align_face(pixels, faces[number].points, size=size)
+        aligned = cut_face(pixels, faces[number], size, name=path.name)
         cut = Cut(
             photograph=path,
             portrait=out / f"{stem}.png",

@@ -91,7 +91,7 @@ class PortraitReader:
         crop: Crop | None = None
         if self._is_photograph(pixels):
             faces = self._faces(pixels, name)
-            cut = self._cut(pixels, faces[0], name)
+            cut = cut_face(pixels, faces[0], self._size, name=name)
             portrait, crop = cut.pixels, cut.crop
         else:
             portrait = fit_portrait(pixels, self._size, name=name)
@@ -133,11 +133,13 @@ class PortraitReader:
             ) from error
         return found_faces(self._finder, pixels, name=name)
 
-    def _cut(self, pixels: Pixels, face: Face, name: str) -> AlignedFace:
-        try:
-            return align_face(pixels, face.points, size=self._size)
-        except InputError as error:
-            raise InputError(f"{name}: {error}") from error
+
+def cut_face(pixels: Pixels, face: Face, size: int, *, name: str) -> AlignedFace:
+    """The portrait of a face, `size` pixels wide. Raises InputError when it cannot be one."""
+    try:
+        return align_face(pixels, face.points, size=size)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
 
 
 def found_faces(finder: FaceFinder, pixels: Pixels, *, name: str) -> tuple[Face, ...]:
