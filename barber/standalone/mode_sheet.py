@@ -23,7 +23,7 @@ from barber.spec import JobSpec, PortraitKey, StageParams
 from barber.standalone.modes import PEOPLE, Mode
 from barber.standalone.sheet import SheetRow, draw_sheet
 
-TILE = 112  # side of a picture on the sheet; small, so that it fits into documents
+TILE = 88  # side of a picture on the sheet; small, so that it fits into documents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
