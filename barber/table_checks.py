@@ -12,7 +12,7 @@ from barber.geometry import Geometry
 from barber.photographs.own_labels import read_label_map
 from barber.photographs.picture import Crop, Picture
 from barber.preflight.checks import Judge
-from barber.preflight.findings import Check, Finding, Verdict
+from barber.preflight.findings import Check, Finding, Refused, Verdict
 from barber.preflight.measures import MeasureCache, Parse, Photograph, Subject, measure_all
 from barber.preflight.pose import Pose, pose_of_landmarks
 from barber.preflight.thresholds import DEFAULT, Thresholds
@@ -67,6 +67,23 @@ def check_table(table: Table, preflight: Preflight) -> Table:
             rows.append(replace(row, findings=findings))
     errors.sort(key=lambda error: error.line)
     return replace(table, rows=tuple(rows), errors=tuple(errors))
+
+
+def accept_job(
+    spec: JobSpec, pictures: Iterable[Picture], preflight: Preflight
+) -> tuple[Finding, ...]:
+    """All findings of one job.
+
+    Raises:
+        Refused: A check refuses it.
+    """
+    pictures = list(pictures)
+    on_files = [finding for picture in pictures for finding in picture.findings]
+    findings = (*on_files, *preflight.judge(pictures).job(spec))
+    refusals = [finding for finding in findings if finding.verdict is Verdict.REFUSE]
+    if refusals:
+        raise Refused(refusals)
+    return findings
 
 
 def subject_of(picture: Picture) -> Subject:

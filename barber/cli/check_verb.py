@@ -23,7 +23,7 @@ from barber.manifest import find_bundle, landmarks_file, read_manifest
 from barber.photographs.portraits import AlignPolicy
 from barber.preflight.findings import Check, Finding, Verdict
 from barber.settings import Settings, bundles_dir
-from barber.standalone.home import DEFAULT_HOME, Home
+from barber.standalone.home import Home, home_dir
 from barber.standalone.preflight import bundle_preflight
 from barber.table import Table, TableSettings, read_table
 from barber.table_checks import check_table, noteworthy, warnings_in
@@ -60,7 +60,7 @@ def check(
 
     Needs no running system: `barber submit` checks the same before it queues.
     """
-    place = Path(home or environ.get("BARBER_HOME") or DEFAULT_HOME)
+    place = home_dir(environ, home)
     path = find_bundle(bundle or _bundle_of(place, environ), bundles_dir(environ))
     manifest = read_manifest(path)
     defaults = TableSettings.for_bundle(

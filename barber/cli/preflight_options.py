@@ -64,7 +64,7 @@ def warning_lines(rows: Iterable[PlannedRow], *, most: int | None = None) -> lis
     rows = list(rows)
     where: dict[str, list[int]] = {}
     for row in rows:
-        for finding in noteworthy(row.findings):
+        for finding in worth_telling(row.findings):
             where.setdefault(finding_line(finding), []).append(row.line)
     told = list(where.items())[:most]
     lines = [f"{text} ({_lines(numbers)})" for text, numbers in told]
@@ -72,6 +72,15 @@ def warning_lines(rows: Iterable[PlannedRow], *, most: int | None = None) -> lis
         lines.append(f"and {len(where) - len(told)} more: see them all with `barber check`")
     counts = summary(rows)
     return [*lines, counts] if counts else lines
+
+
+def worth_telling(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """What did not pass; what --no-parse leaves out is no news to whoever asked for that."""
+    return tuple(
+        finding
+        for finding in noteworthy(findings)
+        if finding.portrait or finding.verdict is not Verdict.NOT_CHECKED
+    )
 
 
 def finding_line(finding: Finding) -> str:

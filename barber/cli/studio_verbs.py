@@ -11,12 +11,14 @@ import click
 from barber.cli.method_options import noise_option, settings_option
 from barber.cli.photograph_verbs import photograph_options
 from barber.cli.pictures import Pictures
+from barber.cli.preflight_options import finding_line, preflight_options, worth_telling
 from barber.errors import InputError, StageError
 from barber.faces.gallery import write_faces
 from barber.interrupts import loading
 from barber.labels import Area, parse_region
 from barber.manifest import find_bundle, landmarks_file, read_manifest
 from barber.photographs.portraits import AlignPolicy, PortraitReader
+from barber.preflight.findings import Check
 from barber.results import check_sidecar
 from barber.settings import Settings, bundles_dir
 from barber.spec import (
@@ -27,7 +29,10 @@ from barber.spec import (
     default_preset,
     preset_params,
 )
+from barber.standalone.home import home_dir
+from barber.standalone.preflight import bundle_preflight
 from barber.table import KEEP, MAX_SEED
+from barber.table_checks import accept_job, noteworthy
 
 DEFAULT_BUNDLE = str(Settings.__dataclass_fields__["bundle"].default)
 FILE = click.Path(path_type=Path)
@@ -66,6 +71,7 @@ Sources = tuple[Area, Path, Path]  # what is covered, shape, colour
 @click.option("--preset", help="Steps and weights: official, paper, or one of the bundle's.")
 @settings_option
 @noise_option
+@preflight_options
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Seed of the noise.")
 @click.option("--bundle", default=DEFAULT_BUNDLE, show_default=True, help="Name or path.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda:0, ..")
@@ -95,6 +101,8 @@ def compose(
     preset: str | None,
     settings: tuple[str, ...],
     noise: NoiseMode,
+    allow: frozenset[Check],
+    parse: bool,
     seed: int,
     bundle: str,
     device: str,
@@ -149,6 +157,11 @@ def compose(
     if keep_artifacts is not None:
         keep_artifacts.mkdir(parents=True, exist_ok=True)
 
+    preflight = bundle_preflight(path, manifest, home=home_dir(environ), allow=allow, parse=parse)
+    findings = noteworthy(accept_job(spec, pictures.by_key.values(), preflight))
+    for finding in () if as_json else worth_telling(findings):
+        click.echo(finding_line(finding), err=True)
+
     with loading():
         from barber.cli import composing  # loads torch
 
@@ -168,6 +181,7 @@ def compose(
     except StageError as error:
         raise error.naming(pictures.names) from error
     report["preset"] = preset
+    report["findings"] = [finding.to_json() for finding in findings]
     told = f"{out} (preset {preset}, {report['seconds']:.0f} s)"
     click.echo(json.dumps(report) if as_json else told)
     if report["dropped"] and not as_json:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,11 @@ from barber.errors import SettingsError
 
 DEFAULT_HOME = Path(".barber")
 LEAST_FREE_BYTES = 256 * 2**20  # a new database has 40 MB, its log 64 MB, and work needs room
+
+
+def home_dir(environ: Mapping[str, str], given: Path | None = None) -> Path:
+    """The home that a command means: the one given, else BARBER_HOME, else the default."""
+    return Path(given or environ.get("BARBER_HOME") or DEFAULT_HOME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,7 +112,16 @@ def test_barber_alone_shows_its_help_as_misuse(barber: Callable[..., Said]) -> N
     assert said.err.startswith("Usage: barber")
 
 
-COMPOSE = ["compose", "--bundle", "{bundle}", "--identity", "{f}/a.png", "--out", "{f}/r.png"]
+COMPOSE = [
+    "compose",
+    "--no-parse",
+    "--bundle",
+    "{bundle}",
+    "--identity",
+    "{f}/a.png",
+    "--out",
+    "{f}/r.png",
+]
 
 
 BAD_INPUT: list[tuple[list[str], str]] = [
