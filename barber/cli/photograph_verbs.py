@@ -27,7 +27,7 @@ _align_option = click.option(
     "--align",
     type=click.Choice(AlignPolicy, case_sensitive=False),
     default=AlignPolicy.AUTO,
-    show_default=True,
+    show_default="auto",
     help="Find the face and cut it out: of pictures that are not square, of all, or of none.",
 )
 
