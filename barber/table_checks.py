@@ -126,8 +126,8 @@ def summary(rows: Iterable[PlannedRow]) -> str:
     if not warned:
         return ""
     counts = ", ".join(f"{check} {count:,}" for check, count in warnings_in(rows).most_common())
-    have = "row has" if warned == 1 else "rows have"
-    return f"{warned:,} of {len(rows):,} {have} warnings: {counts}"
+    have = "has" if warned == 1 else "have"
+    return f"{warned:,} of {len(rows):,} rows {have} warnings: {counts}"
 
 
 def _refused(row: PlannedRow, findings: Iterable[Finding]) -> RowError:
