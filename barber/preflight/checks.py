@@ -112,7 +112,7 @@ class Judge:
             found.append(_several(subject.name, photograph.faces))
             found.append(self._face_size(subject.name, photograph.side_px))
         if face is not None:
-            found.append(_one_face(subject.name, face.count))
+            found.append(_one_face(subject.name, face.count, is_certain=photograph is None))
             if face.count:
                 found.append(self._framing(subject.name, face.side))
         return found
@@ -221,7 +221,7 @@ class Judge:
         roles.setdefault(edit.appearance, "colour")
         for key, role in roles.items():
             face = self._measured[key].face
-            if face is not None and face.count:
+            if face is not None and (face.count or self._subjects[key].photograph):
                 may_lack = role == "shape" and shape_may_lack
                 found.append(self._present(key, face, edit, role, may_lack=may_lack))
                 if Region.HAIR in edit.labels and face.hair_contrast is not None:
@@ -302,15 +302,19 @@ def _judged(
     )
 
 
-def _one_face(name: str, count: int) -> Finding:
+def _one_face(name: str, count: int, *, is_certain: bool) -> Finding:
+    """By the label map. Where a detector has found a face, a parser that finds none is in doubt."""
     if count == 0:
-        said = f"there is no face in {name}: use a portrait that shows one from the front"
+        said = (
+            f"the face parser finds no face in {name}: use a portrait that shows one from the "
+            "front, of the kind that the bundle was trained on"
+        )
     elif count > 1:
         said = f"{name} shows {count} faces: crop it around the one that is meant"
     else:
         said = f"{name} shows one face"
-    verdict = Verdict.PASS if count == 1 else Verdict.REFUSE
-    return _count(name, count, verdict, said)
+    bad = Verdict.REFUSE if count or is_certain else Verdict.WARN
+    return _count(name, count, Verdict.PASS if count == 1 else bad, said)
 
 
 def _several(name: str, count: int) -> Finding:

@@ -186,6 +186,14 @@ def test_portraits_without_a_face_or_with_two_are_refused() -> None:
     assert (faces.number, faces.verdict) == (2, Verdict.REFUSE)
 
 
+def test_face_that_a_detector_saw_and_the_parser_does_not_is_a_warning() -> None:
+    nothing = np.zeros((64, 64), np.uint8)
+    seen = photographed(BEA, pose=AHEAD)
+    found = checked(person(ADA), replace(seen, label_map=lambda: nothing))
+    verdicts = {f.check: f.verdict for f in found}
+    assert verdicts == {Check.ONE_FACE: Verdict.WARN, Check.REGION: Verdict.REFUSE}
+
+
 def test_face_far_away_is_noticed() -> None:
     far = np.zeros((512, 512), np.uint8)
     far[200:328, 200:328] = drawn(BEA).label_map
