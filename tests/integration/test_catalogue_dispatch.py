@@ -62,11 +62,11 @@ def test_twenty_jobs_that_wait_for_one_reconstruct_build_it_once(
     crew: Crew, engine: Engine, portraits: list[PortraitKey]
 ) -> None:
     crew.settings = replace(crew.settings, window=100)
-    spec = alone(portraits[0])
+    spec = hair_spec(*portraits[:2])
     blends = [StageParams(blend=BlendParams(steps=n)) for n in range(1, 21)]
     ids = submit(engine, [replace(spec, params=params) for params in blends])
     crew.work()
-    assert Counter(crew.ran) == {"reconstruct": 1, "blend": 20}
+    assert Counter(crew.ran) == {"reconstruct": 2, "target": 1, "align": 2, "blend": 20}
     with transaction(engine) as session:
         rows = jobs.jobs(session)
     assert [row.id for row in rows] == ids[::-1]

@@ -132,4 +132,4 @@ def test_no_clock_but_the_database_decides() -> None:
     folder = Path(barber.catalogue.__file__).parent
     clocks = re.compile(r"datetime\.(now|utcnow)|time\.time|monotonic|clock_timestamp")
     found = [path.name for path in folder.glob("*.py") if clocks.search(path.read_text())]
-    assert found == []
+    assert found == ["store.py"], "it asks for the age of half-written files, which no row knows"

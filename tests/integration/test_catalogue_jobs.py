@@ -362,7 +362,7 @@ def test_reading_takes_few_queries_whatever_the_page(
     for read, most in (
         (lambda s: jobs.batches(s), 3),
         (lambda s: jobs.jobs(s), 3),
-        (lambda s: jobs.job(s, ids[0]), 8),
+        (lambda s: jobs.job(s, ids[0]), 9),
     ):
         with counted(engine) as statements, transaction(engine) as session:
             read(session)
