@@ -67,6 +67,11 @@ def up(
     help="Portraits, table, results and contact sheet.",
 )
 @click.option("--keep", is_flag=True, help="Leave the system running at the end, until Ctrl-C.")
+@click.option(
+    "--parse/--no-parse",
+    default=True,
+    help="Without the face parser in pre-flight, for a bundle that was not trained on drawn faces.",
+)
 @port_option
 @workers_option
 @bundle_option
@@ -77,6 +82,7 @@ def demo(
     home: Path | None,
     out: Path,
     keep: bool,
+    parse: bool,
     port: int | None,
     workers: int | None,
     bundle: str | None,
@@ -89,4 +95,4 @@ def demo(
     options = UpOptions(
         home=home or out / "home", port=port, workers=workers, bundle=bundle, device=device
     )
-    return run_demo(options, out=out, keep=keep, fresh=home is None, environ=environ)
+    return run_demo(options, out=out, keep=keep, fresh=home is None, environ=environ, parse=parse)

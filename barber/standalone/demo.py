@@ -52,7 +52,13 @@ class Outcome:
 
 
 def run_demo(
-    options: UpOptions, *, out: Path, keep: bool, fresh: bool, environ: Mapping[str, str]
+    options: UpOptions,
+    *,
+    out: Path,
+    keep: bool,
+    fresh: bool,
+    environ: Mapping[str, str],
+    parse: bool = True,
 ) -> int:
     """Runs the demo; the exit code is 0 when every accepted job succeeded.
 
@@ -62,6 +68,8 @@ def run_demo(
         keep: Leave the system running at the end, until somebody stops it.
         fresh: Empty the home first, so that every stage is seen to run.
         environ: The process environment.
+        parse: Whether pre-flight asks the bundle's face parser; one that was not trained on drawn
+            faces would refuse them.
 
     Raises:
         SettingsError: The system cannot start, or does not stay up.
@@ -73,7 +81,7 @@ def run_demo(
         Home(options.home).clear()
     with Supervisor(options, environ=environ, say=console.print) as supervisor:
         say_where(console, supervisor)
-        demo = _Demo(supervisor, console, out)
+        demo = _Demo(supervisor, console, out, parse=parse)
         code = demo.run()
         console.print(f"{time.monotonic() - began:.0f} seconds in all")
         if keep and not supervisor.stopping:
@@ -90,8 +98,9 @@ def say_where(console: Console, supervisor: Supervisor) -> None:
 class _Demo:
     """One run on a system that is up."""
 
-    def __init__(self, supervisor: Supervisor, console: Console, out: Path) -> None:
+    def __init__(self, supervisor: Supervisor, console: Console, out: Path, *, parse: bool) -> None:
         self._supervisor = supervisor
+        self._parse = parse
         self._console = console
         self._out = out
         settings = supervisor.settings
@@ -137,7 +146,10 @@ class _Demo:
             TableSettings.for_bundle(self._manifest),
             self._supervisor.settings,
             preflight=bundle_preflight(
-                self._bundle, self._manifest, home=self._supervisor.settings.home
+                self._bundle,
+                self._manifest,
+                home=self._supervisor.settings.home,
+                parse=self._parse,
             ),
             accept_valid=True,
             again=True,

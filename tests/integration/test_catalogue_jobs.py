@@ -143,7 +143,8 @@ def test_a_queued_job_is_cancelled_at_once(engine: Engine, people: list[Portrait
     found = view(engine, job_id)
     assert found.row.status is JobStatus.CANCELLED
     assert found.events[-1].data == {"by": "ann", "why": "mistake"}
-    with pytest.raises(Conflict, match="job 1 was cancelled already"), transaction(engine) as session:
+    refusal = pytest.raises(Conflict, match="job 1 was cancelled already")
+    with refusal, transaction(engine) as session:
         jobs.cancel(session, job_id, by="ann")
 
 
