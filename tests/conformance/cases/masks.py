@@ -16,10 +16,10 @@ from barber.models.bundle import ModelBundle
 from barber.spec import MaskMode, PortraitKey, RegionEdit
 from barber.stages import masks
 from barber.stages.blend import Aligned, BlendInputs, mix
-from barber.stages.target import Composition, compose_labels, fill_losses, semantic_fill
+from barber.stages.target import Composition, compose_labels, fill_losses
 from tests.conformance.bench import Bench, mean_std
 from tests.conformance.compare import Value
-from tests.conformance.overheard import soft_masks
+from tests.conformance.overheard import fill_in_two_passes, soft_masks
 
 HAIR = (Region.HAIR,)
 PASS_LOGIT = 4.0  # the stored losses are of logits that are this times the one-hot label map
@@ -86,7 +86,7 @@ def _filled(
         losses.append([float(value) for value in found.values()])
         return seen
 
-    return semantic_fill(first, fill), wanted, losses
+    return fill_in_two_passes(first, fill), wanted, losses
 
 
 def _mix_inputs(bench: Bench, file: str, bundle: ModelBundle) -> BlendInputs:

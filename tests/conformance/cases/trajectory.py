@@ -31,7 +31,7 @@ from barber.stages.descent import StepReport
 from barber.stages.pictures import photograph_labels, to_pixels
 from tests.conformance.bench import Bench, mean_std
 from tests.conformance.compare import Value
-from tests.conformance.overheard import blending, soft_masks
+from tests.conformance.overheard import blending, filling, soft_masks
 from tests.conformance.vectors import MANIFEST, SetError
 
 CELLS = 64  # pictures are stored at every (size / 64)-th pixel
@@ -111,14 +111,15 @@ class Runs:
             if stage.kind in kinds and stage.key not in self.done:
                 whose = (stage.kind, stage.role or "", self.pictures.get(stage.portrait, ""))
                 self.bench.tell(f"{self.file}: {' '.join(filter(None, whose))}")
-                self.done[stage.key] = run_stage(
-                    self.bundle,
-                    spec,
-                    stage,
-                    portraits=self.portraits.__getitem__,
-                    artifacts=self.done.__getitem__,
-                    on_step=self.reports[stage.key].append,
-                )
+                with filling():
+                    self.done[stage.key] = run_stage(
+                        self.bundle,
+                        spec,
+                        stage,
+                        portraits=self.portraits.__getitem__,
+                        artifacts=self.done.__getitem__,
+                        on_step=self.reports[stage.key].append,
+                    )
 
     def losses(self, stage: PlannedStage, *names: str, phase: str = "") -> NDArray[np.float64]:
         """[steps, names] of the reported losses, in order; steps that lack a name are left out."""
