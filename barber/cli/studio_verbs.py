@@ -110,7 +110,11 @@ def compose(
     keep_artifacts: Path | None,
     as_json: bool,
 ) -> None:
-    """Compose one picture here and now; later regions win where they overlap."""
+    """Compose one picture here and now.
+
+    Hair comes first, then the face, then each --region as given, in whatever order the options
+    stand; where regions overlap, the later one wins.
+    """
     path = find_bundle(bundle, bundles_dir(environ))
     manifest = read_manifest(path)
     sources = _sources(identity, hair, colour, face, regions)
@@ -209,7 +213,7 @@ def _sources(
         shape = hair or identity
         found.append((parse_region("hair"), own(shape), own(colour or shape)))
     if face:
-        found.append((parse_region("face"), face, face))
+        found.append((parse_region("face"), own(face), own(face)))
     for text in texts:
         name, equals, files = text.partition("=")
         if not (name and equals and files):

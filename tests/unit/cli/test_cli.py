@@ -298,3 +298,10 @@ def test_keep_and_order_of_regions_on_the_command_line() -> None:
         ("lips", a, b),
     ]
     assert _sources(a, None, None, None, ()) == []
+
+
+def test_keep_stands_for_the_identity_at_every_option_and_regions_come_in_the_told_order() -> None:
+    a, b, keep = Path("a.png"), Path("b.png"), Path("keep")
+    found = _sources(a, b, None, keep, ("nose=b.png", "hair=a.png"))
+    assert [area.words for area, _, _ in found] == ["hair", "face", "nose", "hair"]
+    assert found[1][1:] == (a, a)
