@@ -303,7 +303,7 @@ def _judged(
 
 
 def _one_face(name: str, count: int, *, is_certain: bool) -> Finding:
-    """By the label map. Where a detector has found a face, a parser that finds none is in doubt."""
+    """By the label map; where a detector has found the face, another count doubts the parser."""
     if count == 0:
         said = (
             f"the face parser finds no face in {name}: use a portrait that shows one from the "
@@ -313,7 +313,7 @@ def _one_face(name: str, count: int, *, is_certain: bool) -> Finding:
         said = f"{name} shows {count} faces: crop it around the one that is meant"
     else:
         said = f"{name} shows one face"
-    bad = Verdict.REFUSE if count or is_certain else Verdict.WARN
+    bad = Verdict.REFUSE if is_certain else Verdict.WARN
     return _count(name, count, Verdict.PASS if count == 1 else bad, said)
 
 

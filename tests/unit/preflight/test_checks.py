@@ -194,6 +194,14 @@ def test_face_that_a_detector_saw_and_the_parser_does_not_is_a_warning() -> None
     assert verdicts == {Check.ONE_FACE: Verdict.WARN, Check.REGION: Verdict.REFUSE}
 
 
+def test_one_face_that_a_detector_saw_and_the_parser_doubled_is_a_warning() -> None:
+    pair = np.concatenate([drawn(ADA).label_map, drawn(BEA).label_map], axis=1)
+    seen = photographed(BEA, pose=AHEAD)
+    found = checked(person(ADA), replace(seen, label_map=lambda: pair))
+    counts = [(f.number, f.verdict) for f in found if f.check is Check.ONE_FACE]
+    assert counts == [(2, Verdict.WARN)]
+
+
 def test_face_far_away_is_noticed() -> None:
     far = np.zeros((512, 512), np.uint8)
     far[200:328, 200:328] = drawn(BEA).label_map
