@@ -20,8 +20,9 @@ modes: $(READY)  ## run every mode on drawn people and draw a contact sheet
 	@$(BIN)/python -m barber.cli modes $(ARGS)
 
 test: $(READY)  ## unit, conformance, integration and browser tests
-	@$(BIN)/python -m pytest tests/unit
-	@$(BIN)/python -m pytest -m "not slow" tests/conformance tests/integration tests/browser
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/unit
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" \
+	    tests/conformance tests/integration tests/browser
 
 check: $(READY)  ## ruff, mypy strict, import contracts
 	@$(BIN)/ruff check --quiet

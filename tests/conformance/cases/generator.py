@@ -22,7 +22,8 @@ def mapping(bench: Bench, file: str, names: Sequence[str]) -> Iterator[dict[str,
     """The mapping network on four codes."""
     generator = bench.bundle(_size(file)).generator
     with torch.no_grad():
-        yield {"mapping": generator.map(bench.tensor("test/z", (4, 512)))}
+        mapped = generator.map(bench.tensor("test/z", (4, 512)))
+    yield {"mapping": mapped}
 
 
 def results(bench: Bench, file: str, names: Sequence[str]) -> Iterator[dict[str, Value]]:
@@ -38,12 +39,13 @@ def results(bench: Bench, file: str, names: Sequence[str]) -> Iterator[dict[str,
     (grad_w,) = torch.autograd.grad((image * pull).mean(), w)
     yield {**_describe("image", image), "grad_w": grad_w}
 
+    # Nothing is yielded inside: whoever runs in between would have no gradients either.
     with torch.no_grad():
         carried = generator.structure(w, noise, carry_skip=True)
         f, skip = carried[:, : geometry.f_channels], carried[:, geometry.f_channels :]
-        yield {"F_slice": f[0, ::F_STEP], "F_meanstd": mean_std(f), f"skip{f.shape[-1]}": skip}
-        f = generator.structure(w, noise)
-        yield _describe("image_from_F", generator.render(f, w, noise))
+        again = generator.render(generator.structure(w, noise), w, noise)
+    yield {"F_slice": f[0, ::F_STEP], "F_meanstd": mean_std(f), f"skip{f.shape[-1]}": skip}
+    yield _describe("image_from_F", again)
 
     given = bench.tensor("test/F", tuple(f.shape), 0.5).requires_grad_()
     image = generator.render(given, w, noise)

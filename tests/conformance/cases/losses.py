@@ -67,11 +67,12 @@ def on_pictures(bench: Bench, file: str, names: Sequence[str]) -> Iterator[dict[
     yield _with_gradient("masked_lpips", perceptual.masked(b, target_a, mask_a), b)
     with torch.no_grad():
         face = perceptual.masked(b, target_a, 1 - mask_a)
-        yield {
+        rest = {
             "lpips_same": perceptual.distance(a, target_a),
             "blend_loss": face + perceptual.masked(b, target_c, mask_c),
             "l2": torch.nn.functional.mse_loss(a, b),
         }
+    yield rest
 
 
 def _with_gradient(name: str, loss: Tensor, image: Tensor) -> dict[str, Value]:
