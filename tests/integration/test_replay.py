@@ -134,19 +134,19 @@ def test_replay_of_a_changed_picture_tells_how_far_it_is_off(folder: Path, tmp_p
 @pytest.mark.parametrize("after_s", [0.0, 0.2, 1.0])
 def test_ctrl_c_is_one_line_from_the_first_import_on(tmp_path: Path, after_s: float) -> None:
     """From the moment on at which the interpreter itself is ready, which -v tells."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-v", "-m", "barber", "faces", str(tmp_path / "f"), "--count", "9999"],
         cwd=PROJECT,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "import 'click'" in line or "import 'barber.errors'" in line:
-            break
-    time.sleep(after_s)
-    process.send_signal(signal.SIGINT)
-    rest = process.stderr.read()
-    assert process.wait(timeout=60) == 130
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "import 'click'" in line or "import 'barber.errors'" in line:
+                break
+        time.sleep(after_s)
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(timeout=60) == 130
     assert "Traceback" not in rest
     assert rest.count("barber: interrupted") == 1
