@@ -341,7 +341,8 @@ def _checked(kind: Any, value: Any, *, where: str) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"{where} is {value!r}: a number is needed")
     if not math.isfinite(value) or value < 0 or (kind is int and value != int(value)):
-        raise InputError(f"{where} is {value!r}: a finite {kind.__name__} from 0 up is needed")
+        number = "whole number" if kind is int else "number"
+        raise InputError(f"{where} is {value!r}: a finite {number} from 0 up is needed")
     if value > MAX_NUMBER:
         raise InputError(f"{where} is {value!r}: a number up to {MAX_NUMBER:g} is needed")
     if where.endswith("steps") and value < 1:

@@ -206,8 +206,9 @@ def _check_zones(
             if not masks.has_zone(maps[portrait.sha256], area):
                 raise StageError(
                     f"region {number} ({area.words}) is found below the nose, and portrait "
-                    f"{portrait.sha256[:12]} shows no nose: use a portrait that faces the camera",
+                    f"{short_key(portrait.sha256)} shows no nose: use one that faces the camera",
                     stage=StageKind.TARGET,
+                    portraits=[portrait.sha256],
                 )
 
 

@@ -233,7 +233,7 @@ def test_a_pattern_chooses_files_and_arrays(few: Path, capsys: pytest.CaptureFix
         ({"trajectory_256": {**RUN, "steps": 0}}, "at least one step"),
         ({"trajectory_256": {**RUN, "lr": "fast"}}, "'fast': a number is needed"),
         ({"trajectory_256": {**RUN, "mode": "fancy"}}, "'fancy': use one of realistic, fidelity"),
-        ({"trajectory_256": {**RUN, "smooth": -1}}, "-1: a finite int"),
+        ({"trajectory_256": {**RUN, "smooth": -1}}, "-1: a finite whole number"),
     ],
 )
 def test_settings_of_a_trajectory_that_cannot_be_meant_are_its_lines(
