@@ -304,7 +304,12 @@ def _judged(
 
 def _one_face(name: str, count: int, *, is_certain: bool) -> Finding:
     """By the label map; where a detector has found the face, another count doubts the parser."""
-    if count == 0:
+    if count != 1 and not is_certain:
+        said = (
+            f"a face was detected in the photograph {name}, but the face parser finds {count}: its "
+            "regions may come out wrong, so use a bundle that was trained on photographs"
+        )
+    elif count == 0:
         said = (
             f"the face parser finds no face in {name}: use a portrait that shows one from the "
             "front, of the kind that the bundle was trained on"
