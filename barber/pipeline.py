@@ -112,7 +112,9 @@ def run_stage(
         result = _dispatch(bundle, spec, stage, _checked(portraits, bundle), artifacts, on_step)
         refuse_non_finite(stage.kind, numbers(result))
     except StageError as error:
-        raise error if error.portraits else _about(error, spec, stage) from error
+        if error.portraits:
+            raise
+        raise _about(error, spec, stage) from error
     log.info("stage finished", extra={**facts, "seconds": time.monotonic() - started})
     return result
 

@@ -22,6 +22,7 @@ PortraitKey = NewType("PortraitKey", str)  # sha256 of a portrait's pixels, 64 h
 SPEC_VERSION = 2  # 2: a region may have a zone, which a reader of version 1 would pass over
 READABLE_VERSIONS = (1, SPEC_VERSION)  # a version 1 spec says the same in version 2
 MAX_SMOOTHING_PX = 512
+MAX_STEPS = 1_000_000  # days on any device: more is a slip of the pen
 MAX_NUMBER = 1e30  # Adam cannot take a rate near the end of float32
 
 
@@ -143,7 +144,7 @@ class StageParams:
         Raises:
             InputError: An unknown name, or a value out of its range.
         """
-        return _overlay(base if base is not None else cls(), data, where="params")
+        return _overlay(base if base is not None else cls(), data, where="")
 
 
 PRESETS: dict[str, StageParams] = {
@@ -312,17 +313,16 @@ def _overlay(base: T, data: Mapping[str, Any], *, where: str) -> T:
     known = {f.name for f in fields(base)}
     changes: dict[str, Any] = {}
     for name, value in data.items():
+        place = f"{where}.{name}".removeprefix(".")
         if name not in known:
-            raise InputError(
-                f"unknown parameter {where}.{name}: use one of {', '.join(sorted(known))}"
-            )
+            raise InputError(f"unknown parameter {place}: use one of {', '.join(sorted(known))}")
         current = getattr(base, name)
         if is_dataclass(current):
             if not isinstance(value, Mapping):
-                raise InputError(f"{where}.{name} must be an object of parameters, not {value!r}")
-            changes[name] = _overlay(current, value, where=f"{where}.{name}")
+                raise InputError(f"{place} must be an object of parameters, not {value!r}")
+            changes[name] = _overlay(current, value, where=place)
         else:
-            changes[name] = _checked(hints[name], value, where=f"{where}.{name}")
+            changes[name] = _checked(hints[name], value, where=place)
     return replace(base, **changes)
 
 
@@ -345,8 +345,8 @@ def _checked(kind: Any, value: Any, *, where: str) -> Any:
         raise InputError(f"{where} is {value!r}: a finite {number} from 0 up is needed")
     if value > MAX_NUMBER:
         raise InputError(f"{where} is {value!r}: a number up to {MAX_NUMBER:g} is needed")
-    if where.endswith("steps") and value < 1:
-        raise InputError(f"{where} is {value!r}: at least one step is needed")
+    if where.endswith("steps") and not 1 <= value <= MAX_STEPS:
+        raise InputError(f"{where} is {value!r}: give from 1 to {MAX_STEPS} steps")
     if where.endswith("smoothing") and value > MAX_SMOOTHING_PX:
         raise InputError(f"{where} is {value!r}: at most {MAX_SMOOTHING_PX} pixels are possible")
     return kind(value)

@@ -112,7 +112,9 @@ class Judge:
             found.append(_several(subject.name, photograph.faces))
             found.append(self._face_size(subject.name, photograph.side_px))
         if face is not None:
-            found.append(_one_face(subject.name, face.count, is_certain=photograph is None))
+            seen_by = "its label map shows" if subject.label_map else "the face parser finds"
+            certain = photograph is None
+            found.append(_one_face(subject.name, face.count, seen_by=seen_by, is_certain=certain))
             if face.count:
                 found.append(self._framing(subject.name, face.side))
         return found
@@ -302,16 +304,16 @@ def _judged(
     )
 
 
-def _one_face(name: str, count: int, *, is_certain: bool) -> Finding:
+def _one_face(name: str, count: int, *, seen_by: str, is_certain: bool) -> Finding:
     """By the label map; where a detector has found the face, another count doubts the parser."""
     if count != 1 and not is_certain:
         said = (
-            f"a face was detected in the photograph {name}, but the face parser finds {count}: its "
+            f"the detector sees a face in the photograph {name}, but {seen_by} {count}: "
             "regions may come out wrong, so use a bundle that was trained on photographs"
         )
     elif count == 0:
         said = (
-            f"the face parser finds no face in {name}: use a portrait that shows one from the "
+            f"{seen_by} no face ({name}): use a portrait that shows one from the "
             "front, of the kind that the bundle was trained on"
         )
     elif count > 1:

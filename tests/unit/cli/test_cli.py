@@ -141,10 +141,10 @@ BAD_INPUT: list[tuple[list[str], str]] = [
     ([*COMPOSE, "--hair", "{f}/b.png", "--preset", "swift"], "unknown preset 'swift'"),
     (
         [*COMPOSE, "--hair", "{f}/b.png", "--set", "blend.stepz=3"],
-        "unknown parameter params.blend.stepz: use one of base_weight,",
+        "unknown parameter blend.stepz: use one of base_weight,",
     ),
     ([*COMPOSE, "--hair", "{f}/b.png", "--set", "steps=3"], "write STAGE.NAME=VALUE"),
-    ([*COMPOSE, "--hair", "{f}/b.png", "--set", "blend.steps=0"], "at least one step"),
+    ([*COMPOSE, "--hair", "{f}/b.png", "--set", "blend.steps=0"], "give from 1 to"),
     ([*COMPOSE, "--hair", "{f}/b.png", "--out", "{f}/r.jpg"], "ends in .png"),
     ([*COMPOSE, "--hair", "{f}/b.png", "--out", "{f}/no/r.png"], "a directory that exists"),
     (["faces", "{f}/a.png"], "cannot be made or read"),
