@@ -161,7 +161,6 @@ class Dispatcher:
         self._broker_is_down = False
         return True
 
-
     def _copies(self, row: outbox.OutboxRow) -> int:
         """How often a row is published: once, unless this is a chaos run."""
         if self._rules is None:
