@@ -230,7 +230,7 @@ def test_a_pattern_chooses_files_and_arrays(few: Path, capsys: pytest.CaptureFix
     [
         ({}, "has no 'trajectory_256'"),
         ({"trajectory_256": {"steps": 2}}, "trajectory_256 has no 'fill_steps'"),
-        ({"trajectory_256": {**RUN, "steps": 0}}, "at least one step"),
+        ({"trajectory_256": {**RUN, "steps": 0}}, "give from 1 to"),
         ({"trajectory_256": {**RUN, "lr": "fast"}}, "'fast': a number is needed"),
         ({"trajectory_256": {**RUN, "mode": "fancy"}}, "'fancy': use one of realistic, fidelity"),
         ({"trajectory_256": {**RUN, "smooth": -1}}, "-1: a finite whole number"),

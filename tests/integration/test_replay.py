@@ -139,6 +139,8 @@ def test_ctrl_c_is_one_line_from_the_first_import_on(tmp_path: Path, after_s: fl
         cwd=PROJECT,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell's background job ignores Ctrl-C, and so would everything that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
