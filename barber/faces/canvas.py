@@ -118,7 +118,11 @@ class Canvas:
             planes = planes[:, None, None]
         part += alpha * (planes - part)
         if label is not None:
-            self.labels[view.window][alpha > 0.5] = int(label)
+            self.mark(view, alpha, label)
+
+    def mark(self, view: View, alpha: Plane, label: Region) -> None:
+        """Gives the label to pixels that are covered by more than half."""
+        self.labels[view.window][alpha > 0.5] = int(label)
 
     def shade(self, view: View, amount: Plane) -> None:
         """Multiplies a window by 1 - amount, the blue and green a little more than the red."""

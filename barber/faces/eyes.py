@@ -139,4 +139,4 @@ def paint_brows(canvas: Canvas, cast: Cast) -> None:
         hairs = hairs + grain.strand(0.21 * lean + 0.1, 70) * view.fade(0.0140)
         strength = np.clip(0.90 + 0.16 * hairs, 0.25, 1.0)
         canvas.paint(view, alpha * strength, colour)
-        canvas.labels[view.window][alpha > 0.5] = int(Region.BROWS)
+        canvas.mark(view, alpha, Region.BROWS)

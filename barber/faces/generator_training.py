@@ -31,8 +31,9 @@ _PART_WEIGHTS = {
     Region.MOUTH: 6.0,
     Region.UPPER_LIP: 6.0,
     Region.LOWER_LIP: 6.0,
-    Region.EARRING: 2.0,
-    Region.NECKLACE: 2.0,
+    Region.HAT: 1.5,
+    Region.EARRING: 3.0,
+    Region.NECKLACE: 3.0,
 }
 _VALIDATION_SEED = 900_001
 

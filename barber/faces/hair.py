@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from barber.faces import grain
+from barber.faces import face, grain
 from barber.faces.canvas import Plane, View, ramp, smooth_max, unit
 from barber.faces.cast import Cast
 from barber.faces.parameters import HairShape
@@ -178,6 +178,10 @@ def _relief(style: Style, flow: Flow, view: View) -> tuple[Plane, Plane]:
         drift = grain.strand(turn * 0.5 + 0.055 * flow.along, waves)
         relief = relief + seen * (0.75 * grain.strand(turn, waves) + 0.45 * drift)
         slope = slope + seen * grain.strand_slope(turn, waves)
+    if style.grown < 1.0:
+        stubble = 0.6 * grain.bumps(view.x, view.y, 90) * view.fade(0.011)
+        relief = stubble + style.grown * (relief - stubble)
+        slope = slope * style.grown
     if style.parted > 0.0:
         away = (view.x - style.shape.parting) * (1.0 / 0.013)
         above = ramp(style.shape.hairline + 0.02 - view.y, -0.02, 0.06)
@@ -225,6 +229,11 @@ def lay_hair(cast: Cast) -> HairLayers:
     soft = view.pixel + 0.030 * (1.0 - style.grown)  # a shaved hairline is soft
     inside = np.clip(0.5 + hole / soft, 0.0, 1.0)
     whole = view.cover(outline)
+    front = solid * np.minimum(whole, inside)
+    if style.grown < 1.0:  # short stubble grows on the scalp alone
+        scalp = cast.face.whole
+        skull = scalp.cover(face.outline(cast.face_head, scalp))
+        front = front * (skull + unit(6.0 * style.grown) * (1.0 - skull))
     return HairLayers(
         style=style,
         view=view,
@@ -233,8 +242,8 @@ def lay_hair(cast: Cast) -> HairLayers:
         opening=hole,
         relief=relief,
         slope=slope,
-        front=solid * np.minimum(whole, inside),
-        back=style.grown * whole,
+        front=front,
+        back=unit(6.0 * style.grown) * whole,
         shadow=_shadow(cast, style, view),
     )
 

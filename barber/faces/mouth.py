@@ -32,7 +32,7 @@ def paint_nose(canvas: Canvas, cast: Cast) -> None:
     inner = tuple(float(v) for v in skin_colour(cast.who.skin) * (0.34, 0.24, 0.22))
     soft = np.clip(0.5 - hole / (view.pixel + 0.004), 0.0, 1.0)
     canvas.paint(view, 0.68 * soft, inner)
-    canvas.labels[view.window][view.cover(shape) > 0.5] = int(Region.NOSE)
+    canvas.mark(view, view.cover(shape), Region.NOSE)
 
 
 def paint_mouth(canvas: Canvas, cast: Cast) -> None:
@@ -128,7 +128,7 @@ def paint_beard(canvas: Canvas, cast: Cast) -> None:
     jaw = np.clip(0.5 - np.maximum(field, -bare) / soft, 0.0, 1.0) * ramp(view.y, 0.02, 0.20)
     jaw = jaw * np.clip(0.5 - outside / (view.pixel + 0.012), 0.0, 1.0)
     lip_top = mouth.height - mouth.upper - 0.026 - smile * 0.6
-    tash = ellipse(view, 0.0, lip_top + view.x * view.x + 0.002, mouth.width + 0.020, 0.025)
+    tash = ellipse(view, 0.0, lip_top + view.x * view.x + 0.002, 0.96 * mouth.width, 0.021)
     upper = np.clip(0.5 - tash / (view.pixel + 0.014), 0.0, 1.0)
     alpha = np.maximum(jaw * low, upper * unit(beard.moustache)).astype(np.float32)
     _paint_facial_hair(canvas, cast, view, alpha)
@@ -149,4 +149,4 @@ def _paint_facial_hair(canvas: Canvas, cast: Cast, view: View, alpha: Plane) -> 
     rgb = np.clip(base, 0.03, 0.9)[:, None, None] * np.maximum(light, 0.2)
     cover = alpha * np.clip(0.90 + 0.14 * hairs, 0.3, 1.0)
     canvas.paint(view, cover.astype(np.float32), rgb)
-    canvas.labels[view.window][alpha > 0.5] = int(Region.SKIN)
+    canvas.mark(view, alpha, Region.SKIN)

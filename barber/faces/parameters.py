@@ -94,7 +94,7 @@ class Mouth:
     height: float = _span(0.275, 0.335)  # y of the line between the lips
     width: float = _span(0.092, 0.172)  # half of it
     gape: float = _span(-0.030, 0.038)  # half height of the opening; closed below 0
-    smile: float = _span(-0.014, 0.060)  # how far the corners rise
+    smile: float = _span(-0.008, 0.068)  # how far the corners rise
     upper: float = _span(0.012, 0.038)  # height of the upper lip
     lower: float = _span(0.018, 0.050)  # height of the lower lip
     bow: float = _span(0.00, 0.45)  # depth of the notch in the upper lip

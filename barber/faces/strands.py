@@ -94,7 +94,7 @@ def paint_front_hair(canvas: Canvas, layers: HairLayers, cast: Cast) -> None:
     wrap = np.clip((lamp.facing(n) + 0.35) * 0.74, 0.0, 1.0)
     light = lamp.fill * 0.85 + lamp.key * wrap * (0.40 + 0.65 * diffuse)
     light = light * (1.0 + (0.30 * colour.contrast) * layers.relief)
-    light = light * _depth(layers)
+    light = light * (_depth(layers) * (0.80 + 0.20 * style.grown))
     lift = colour.tips * np.clip(view.y + 0.20, 0.0, 1.0) * style.grown
     lift = lift + colour.streaks * np.clip(grain.strand(layers.flow.turn, 12) - 0.35, 0.0, 1.2)
     base = base_colour(colour)[:, None, None]

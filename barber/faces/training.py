@@ -26,15 +26,15 @@ from barber.models.stylegan2 import Generator
 
 GEOMETRY = Geometry(
     image_size=128,
-    style_dim=64,
+    style_dim=96,
     mapping_layers=4,
-    channels=((4, 96), (8, 96), (16, 96), (32, 80), (64, 48), (128, 20)),
+    channels=((4, 128), (8, 128), (16, 128), (32, 96), (64, 48), (128, 24)),
     f_size=32,
-    label_size=64,
+    label_size=128,
     loss_size=64,
 )
 GENERATOR_PLAN = GeneratorPlan(
-    phases=((64, 4000), (128, 200), (64, 5000), (128, 5500)), detail_from=7390
+    phases=((64, 9000), (128, 15000)), detail_from=2000
 )
 PARSER_PLAN = ParserPlan(steps=1900)
 # Stage params that suit this bundle, tuned on held-out pairs: its w spreads wider than FFHQ's, so
