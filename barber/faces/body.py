@@ -70,9 +70,7 @@ def _paint_cloth(canvas: Canvas, cast: Cast) -> None:
     out = view.x / body.shoulder_width
     slope = body.shoulder_y + 0.10 * out * out
     slope = slope + 0.55 * np.maximum(np.abs(view.x) - body.shoulder_width, 0.0)
-    opening = ellipse(
-        view, 0.0, body.shoulder_y - 0.075, body.neck_width + 0.045, body.neckline
-    )
+    opening = ellipse(view, 0.0, body.shoulder_y - 0.075, body.neck_width + 0.045, body.neckline)
     field = np.maximum(slope - 0.02 - view.y, -opening)
     folds = np.sin(7.0 * view.x + 3.0 * view.y) * np.sin(5.0 * view.y - 2.5 * np.abs(view.x) + 1.0)
     nx = 0.62 * out + 0.10 * folds
@@ -96,9 +94,7 @@ def _paint_necklace(canvas: Canvas, cast: Cast) -> None:
     half = 0.004 + 0.009 * amount
     beads = np.sin(view.x * 150.0) * view.fade(0.042)
     shine = 0.80 + 0.25 * beads + 0.5 * np.exp(-(((ring + 0.3 * half) / (0.5 * half)) ** 2))
-    canvas.paint(
-        view, view.stroke(ring, half), _GOLD[:, None, None] * shine, Region.NECKLACE
-    )
+    canvas.paint(view, view.stroke(ring, half), _GOLD[:, None, None] * shine, Region.NECKLACE)
 
 
 def paint_earrings(canvas: Canvas, cast: Cast) -> None:

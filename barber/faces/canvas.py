@@ -51,7 +51,10 @@ class View:
 
     def fade(self, wavelength: float | Plane) -> Plane:
         """Share of a wave's contrast that the pixels can show: 0 below 2 pixels, 1 from 4 on."""
-        return np.clip(np.asarray(wavelength, dtype=np.float32) / (2.0 * self.pixel) - 1.0, 0, 1)
+        found: Plane = np.clip(
+            np.asarray(wavelength, dtype=np.float32) / (2.0 * self.pixel) - 1.0, 0, 1
+        )
+        return found
 
 
 class HeadFrame:
@@ -96,9 +99,7 @@ class HeadFrame:
             place = int(((value + shift) * _ZOOM + 1.0) * self.size / 2.0)
             return min(max(place, 0), self.size - 4)
 
-        rows = slice(
-            index(top - margin, self.head_y), index(bottom + margin, self.head_y) + 4
-        )
+        rows = slice(index(top - margin, self.head_y), index(bottom + margin, self.head_y) + 4)
         columns = slice(index(left - wide, self.head_x), index(right + wide, self.head_x) + 4)
         return self.at((rows, columns), depth)
 
@@ -137,16 +138,18 @@ class Canvas:
         return np.ascontiguousarray(levels.astype(np.uint8).transpose(1, 2, 0))
 
 
-def ellipse(view: View, x: float, y: float, width: float, height: float) -> Plane:
+def ellipse(view: View, x: float, y: float | Plane, width: float, height: float) -> Plane:
     """A field below 0 inside an upright ellipse of these half axes; in units of its smaller one."""
     u, v = (view.x - x) / width, (view.y - y) / height
-    return (np.sqrt(u * u + v * v) - 1.0) * min(width, height)
+    found: Plane = (np.sqrt(u * u + v * v) - 1.0) * min(width, height)
+    return found
 
 
 def glow(view: View, x: float, y: float, width: float, height: float) -> Plane:
     """A soft spot in (0, 1] around a point."""
     u, v = (view.x - x) * (1.0 / width), (view.y - y) * (1.0 / height)
-    return np.exp(-(u * u + v * v))
+    found: Plane = np.exp(-(u * u + v * v))
+    return found
 
 
 def smooth_max(a: Plane, b: Plane, radius: float) -> Plane:
@@ -163,7 +166,8 @@ def smooth_min(a: Plane, b: Plane, radius: float) -> Plane:
 def ramp(value: Plane, low: float, high: float) -> Plane:
     """0 at low, 1 at high, smooth between."""
     t = np.clip((value - low) * (1.0 / (high - low)), 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)
+    found: Plane = t * t * (3.0 - 2.0 * t)
+    return found
 
 
 def unit(amount: float) -> float:
@@ -174,4 +178,5 @@ def unit(amount: float) -> float:
 def tint(light: float, red: float, blue: float) -> Plane:
     """RGB [3] of a lightness with two opposed hues."""
     rgb = np.array([light + red - 0.2 * blue, light - 0.45 * red - 0.1 * blue, light + blue])
-    return np.clip(rgb, 0.02, 0.98).astype(np.float32)
+    found: Plane = np.clip(rgb, 0.02, 0.98).astype(np.float32)
+    return found

@@ -33,9 +33,7 @@ class _Eye:
 def _lay(cast: Cast, side: float) -> _Eye:
     eyes = cast.who.eyes
     cx = side * eyes.spacing
-    view = cast.eyes.around(
-        cx - 0.13, eyes.height - 0.10, cx + 0.13, eyes.height + 0.08, depth=1.0
-    )
+    view = cast.eyes.around(cx - 0.13, eyes.height - 0.10, cx + 0.13, eyes.height + 0.08, depth=1.0)
     x = (view.x - cx) * side
     y = view.y - eyes.height + eyes.slant * x
     u = np.clip(x / eyes.width, -1.0, 1.0)
@@ -133,7 +131,9 @@ def paint_brows(canvas: Canvas, cast: Cast) -> None:
         thick = brows.thickness * np.clip(0.98 - 0.42 * (u + 0.35) ** 2 - 0.18 * u, 0.12, 1.0)
         across = (view.y - centre) / thick
         inside = np.clip(0.5 - (np.abs(view.y - centre) - thick) / (view.pixel + 0.006), 0.0, 1.0)
-        alpha = inside * np.clip(0.5 - (np.abs(u) - 1.0) * brows.length / (view.pixel + 0.018), 0, 1)
+        alpha = inside * np.clip(
+            0.5 - (np.abs(u) - 1.0) * brows.length / (view.pixel + 0.018), 0, 1
+        )
         lean = u * (brows.length / 0.10) + across * (0.10 + 0.05 * u) * (brows.thickness / 0.02)
         hairs = grain.strand(0.21 * lean + 0.5, 150) * view.fade(0.0070)
         hairs = hairs + grain.strand(0.21 * lean + 0.1, 70) * view.fade(0.0140)

@@ -23,7 +23,8 @@ def outline(head: Head, view: View) -> Plane:
     v = np.where(view.y < 0.0, view.y * (-1.0 / SKULL), view.y / head.face_height)
     power = np.where(view.y < 0.0, np.float32(2.15), np.float32(head.jaw))
     radius = np.power(np.power(u, power) + np.power(v, power), 1.0 / power)
-    return (radius - 1.0) * (0.92 * head.face_width)
+    found: Plane = (radius - 1.0) * (0.92 * head.face_width)
+    return found
 
 
 def _eye_relief(cast: Cast, window: tuple[slice, slice]) -> Plane:
@@ -106,7 +107,8 @@ def _hollows(cast: Cast, window: tuple[slice, slice]) -> Plane:
     view = cast.face.at(window)
     v = view.y / face.face_height
     lost += 0.30 * np.clip(v * v * v - 0.35, 0.0, 1.0)
-    return 1.0 - np.minimum(lost, 0.8)
+    found: Plane = 1.0 - np.minimum(lost, 0.8)
+    return found
 
 
 def _nose_shadow(cast: Cast, window: tuple[slice, slice]) -> Plane:
@@ -115,9 +117,7 @@ def _nose_shadow(cast: Cast, window: tuple[slice, slice]) -> Plane:
     view = cast.nose.at(window, 1.3)
     end = who.eyes.height + who.nose.length
     drop = -0.055 * lamp.y / lamp.z
-    shadow = glow(
-        view, -0.085 * lamp.x / lamp.z, end + 0.010 + drop, 0.85 * who.nose.width, 0.026
-    )
+    shadow = glow(view, -0.085 * lamp.x / lamp.z, end + 0.010 + drop, 0.85 * who.nose.width, 0.026)
     side = glow(
         view, -0.095 * lamp.x / lamp.z, end - 0.4 * who.nose.length, 0.045, 0.45 * who.nose.length
     )
@@ -137,9 +137,9 @@ def paint_face(canvas: Canvas, cast: Cast, hair_shadow: Plane) -> None:
     normals = surface(cast, view)
     light = cast.lamp.on_skin(normals, _hollows(cast, view.window))
     blocked = np.clip(_nose_shadow(cast, view.window) + hair_shadow[view.window], 0.0, 0.85)
-    light -= blocked * (0.72 * cast.lamp.key) * np.array([0.82, 0.98, 1.0], np.float32)[
-        :, None, None
-    ]
+    light -= (
+        blocked * (0.72 * cast.lamp.key) * np.array([0.82, 0.98, 1.0], np.float32)[:, None, None]
+    )
     rgb = _complexion(cast, view) * np.maximum(light, 0.10)
     gleam = (0.10 + 0.09 * (1.0 - skin.light)) * cast.lamp.gleam(normals, 16) * (1.0 - blocked)
     rgb += gleam[None] * np.array([1.0, 0.96, 0.90], dtype=np.float32)[:, None, None]

@@ -63,4 +63,5 @@ def bumps(x: Plane, y: Plane, waves: int) -> Plane:
     """The square of bumps at a place in head units (its period is one unit)."""
     columns = (x * _TILE + 64 * _TILE).astype(np.intp) & (_TILE - 1)
     rows = (y * _TILE + 64 * _TILE).astype(np.intp) & (_TILE - 1)
-    return _tile(waves)[rows, columns]
+    found: Plane = _tile(waves)[rows, columns]
+    return found

@@ -201,7 +201,7 @@ def _relief(style: Style, flow: Flow, view: View) -> tuple[Plane, Plane]:
     return relief, slope
 
 
-def _bulge(style: Style, flow: Flow, view: View, relief: Plane) -> Plane:
+def _bulge(style: Style, flow: Flow, relief: Plane) -> Plane:
     """How far waves, ringlets and coils push the outline out."""
     out = 0.003 * relief
     if style.wave > 0.0:
@@ -220,7 +220,7 @@ def lay_hair(cast: Cast) -> HairLayers:
     relief, slope = _relief(style, flow, view)
     locks = 0.6 * grain.strand(flow.turn, 20) + 0.5 * grain.strand(flow.turn, 48)
     locks = locks * style.shape.layers
-    outline = silhouette(style, view, _bulge(style, flow, view, relief), 0.035 * style.grown * locks)
+    outline = silhouette(style, view, _bulge(style, flow, relief), 0.035 * style.grown * locks)
     edge = hat_edge(cast.who.wear.hat)
     if edge is not None:
         outline = np.maximum(outline, edge - 0.02 - view.y)

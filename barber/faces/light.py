@@ -46,14 +46,16 @@ class Lamp:
 
     def facing(self, n: Normals) -> Plane:
         """Cosine between normal and lamp."""
-        return n.x * self.x + n.y * self.y + n.z * self.z
+        found: Plane = n.x * self.x + n.y * self.y + n.z * self.z
+        return found
 
     def gleam(self, n: Normals, power: int) -> Plane:
         """The highlight's strength in [0, 1]; the power is of two."""
         strength = np.clip(n.x * self.half_x + n.y * self.half_y + n.z * self.half_z, 0.0, 1.0)
         for _ in range(power.bit_length() - 1):
             strength = strength * strength
-        return strength
+        found: Plane = strength
+        return found
 
     def on_skin(self, n: Normals, open_sky: Plane | float = 1.0) -> Plane:
         """Light by channel [3, h, w] on skin; open_sky scales the fill where hollows lose it."""
@@ -69,7 +71,8 @@ class Lamp:
         """Light by channel [3, h, w] on cloth."""
         key = np.clip((self.facing(n) + 0.25) * 0.8, 0.0, 1.0)
         light = self.fill * (0.95 - 0.10 * n.y) + self.key * key
-        return light[None] * np.asarray(self.colour, dtype=np.float32)[:, None, None]
+        found: Plane = light[None] * np.asarray(self.colour, dtype=np.float32)[:, None, None]
+        return found
 
 
 def skin_colour(skin: Skin) -> Plane:
@@ -77,7 +80,8 @@ def skin_colour(skin: Skin) -> Plane:
     rgb = _DARK + skin.light * (_FAIR - _DARK)
     rgb += (1.0 - (2.0 * skin.light - 1.0) ** 2) * np.array([0.055, 0.0, -0.05])
     rgb += skin.warm * np.array([0.5, 0.0, -1.0])
-    return np.clip(rgb, 0.02, 0.98).astype(np.float32)
+    found: Plane = np.clip(rgb, 0.02, 0.98).astype(np.float32)
+    return found
 
 
 def toned(colour: Plane, factors: tuple[float, float, float]) -> Plane:

@@ -38,9 +38,7 @@ def paint_nose(canvas: Canvas, cast: Cast) -> None:
 def paint_mouth(canvas: Canvas, cast: Cast) -> None:
     """Opening with teeth, then both lips with their own relief, lines and gleam."""
     mouth = cast.who.mouth
-    view = cast.mouth.around(
-        -0.20, mouth.height - 0.10, 0.20, mouth.height + 0.12, depth=1.1
-    )
+    view = cast.mouth.around(-0.20, mouth.height - 0.10, 0.20, mouth.height + 0.12, depth=1.1)
     u = np.clip(view.x / mouth.width, -1.0, 1.0)
     arch = 1.0 - u * u
     line = mouth.height + mouth.smile * (0.45 - u * u) - 0.006 * np.exp(-((u / 0.16) ** 2))
@@ -101,9 +99,7 @@ def _paint_lip(canvas: Canvas, cast: Cast, view: View, lip: _Lip, *, upper: bool
     lines = np.sin(view.x * 330.0 + 40.0 * u * across) * view.fade(0.019)
     light = light * (1.0 + 0.05 * lines) * (0.86 + 0.14 * ramp(across, 0.0, 0.35))
     rgb = _lip_colour(cast)[:, None, None] * light * (0.93 if upper else 1.04)
-    spot = np.exp(-(((across - 0.42) / 0.20) ** 2)) * np.exp(
-        -(((u - 0.30 * lamp.x) / 0.36) ** 2)
-    )
+    spot = np.exp(-(((across - 0.42) / 0.20) ** 2)) * np.exp(-(((u - 0.30 * lamp.x) / 0.36) ** 2))
     rgb += (0.05 if upper else 0.20) * spot * (0.75 + 0.25 * lines)
     distance = np.maximum((-y if upper else y) - edge, gap - (-y if upper else y))
     distance = np.maximum(distance, ends)
@@ -118,7 +114,9 @@ def paint_beard(canvas: Canvas, cast: Cast) -> None:
         return
     view = cast.beard.around(-0.46, -0.02, 0.46, head.face_height + 0.16)
     low = unit(beard.growth)
-    longer = View(view.x, view.y - (beard.reach * low) * ramp(view.y, 0.30, 0.60), view.pixel, view.window)
+    longer = View(
+        view.x, view.y - (beard.reach * low) * ramp(view.y, 0.30, 0.60), view.pixel, view.window
+    )
     outside = face.outline(head, longer) - 0.012 * low
     smile = mouth.smile * 0.5
     bare = ellipse(view, 0.0, mouth.height - 0.135 - smile, 0.300, 0.225)  # cheeks and nose

@@ -20,7 +20,8 @@ def base_colour(colour: HairColour) -> Plane:
     strength = 0.30 + 0.70 * (1.0 - abs(2.0 * colour.light - 1.0))
     rgb += strength * colour.red * np.array([0.95, -0.05, -0.45])
     rgb += strength * colour.yellow * np.array([0.72, 0.34, -0.80])
-    return np.clip(rgb, 0.02, 0.97).astype(np.float32)
+    found: Plane = np.clip(rgb, 0.02, 0.97).astype(np.float32)
+    return found
 
 
 def _normals(layers: HairLayers) -> Normals:
@@ -76,7 +77,9 @@ def _paint_bun(canvas: Canvas, layers: HairLayers, cast: Cast) -> None:
     u, v = view.x / (1.12 * style.bun), (view.y - y) / style.bun
     radius = np.sqrt(u * u + v * v)
     turn = np.arctan2(u, v + 0.9) * np.float32(0.5 / np.pi)
-    wound = grain.strand(0.22 * radius + 0.55 * turn + 0.03 * np.sin(3.0 * u), 48) * view.fade(0.014)
+    wound = grain.strand(0.22 * radius + 0.55 * turn + 0.03 * np.sin(3.0 * u), 48) * view.fade(
+        0.014
+    )
     n = unit_normals(0.9 * u, 0.9 * v, np.sqrt(np.clip(1.15 - radius * radius, 0.1, 1.0)))
     facing = np.clip(cast.lamp.facing(n), 0.0, 1.0)
     light = cast.lamp.fill * 0.7 + 0.75 * cast.lamp.key * facing + (0.14 * colour.contrast) * wound
@@ -111,5 +114,5 @@ def _depth(layers: HairLayers) -> Plane:
     inner = np.clip(layers.outline * -9.0, 0.0, 1.0)
     lost = 1.0 - 0.22 * (1.0 - inner) * style.grown
     beside = ramp(view.y, 0.15, 0.60) * ramp(layers.opening, 0.16, 0.0)
-    return lost * (1.0 - 0.30 * beside)
-
+    found: Plane = lost * (1.0 - 0.30 * beside)
+    return found

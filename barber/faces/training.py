@@ -33,9 +33,7 @@ GEOMETRY = Geometry(
     label_size=128,
     loss_size=64,
 )
-GENERATOR_PLAN = GeneratorPlan(
-    phases=((64, 9000), (128, 15000)), detail_from=2000
-)
+GENERATOR_PLAN = GeneratorPlan(phases=((64, 9000), (128, 15000)), detail_from=2000)
 PARSER_PLAN = ParserPlan(steps=1900)
 # Stage params that suit this bundle, tuned on held-out pairs: its w spreads wider than FFHQ's, so
 # rates are higher and steps fewer; random features hold colours badly, so blend adds a pixel term.

@@ -16,9 +16,11 @@ _HIGHEST, _LOWEST = -0.72, -0.30  # y of the cap's edge when barely on, when pul
 
 def hat_edge(amount: float) -> float | None:
     """The y of the cap's lower edge in the middle, or None without a cap."""
-    return None if amount <= 0.0 else _HIGHEST + (
-        0.62 * unit(7.0 * amount) + 0.38 * unit(amount)
-    ) * (_LOWEST - _HIGHEST)
+    return (
+        None
+        if amount <= 0.0
+        else _HIGHEST + (0.62 * unit(7.0 * amount) + 0.38 * unit(amount)) * (_LOWEST - _HIGHEST)
+    )
 
 
 def paint_glasses(canvas: Canvas, cast: Cast) -> None:
@@ -39,9 +41,8 @@ def paint_glasses(canvas: Canvas, cast: Cast) -> None:
     arm = np.abs(view.y - _EYE_LINE + 0.028 - 0.06 * (x - 0.3))
     arm = np.where((x > _APART + wide) & (x < head.face_width + 0.01), arm, np.float32(1.0))
     distance = np.minimum(np.abs(rim), np.minimum(bridge, arm))
-    _paint_lenses(canvas, cast, view, rim)
-    shadow = View(view.x, view.y, view.pixel, view.window)
-    under = shadow.stroke(np.abs(rim) + 0.5 * half, 1.6 * half)
+    _paint_lenses(canvas, view, rim)
+    under = view.stroke(np.abs(rim) + 0.5 * half, 1.6 * half)
     canvas.shade(view, 0.16 * under)
     light = cast.who.cloth.frame_light
     edge = np.exp(-(((rim - 0.35 * half) / (0.5 * half + 0.3 * view.pixel)) ** 2))
@@ -52,7 +53,7 @@ def paint_glasses(canvas: Canvas, cast: Cast) -> None:
     )
 
 
-def _paint_lenses(canvas: Canvas, cast: Cast, view: View, rim: Plane) -> None:
+def _paint_lenses(canvas: Canvas, view: View, rim: Plane) -> None:
     glass = np.clip(0.5 - rim / view.pixel, 0.0, 1.0)
     slant = view.x + 0.8 * view.y - 0.02
     band = np.exp(-(((np.abs(slant) - 0.16) / 0.022) ** 2))

@@ -162,7 +162,6 @@ def outline_bend(drawn: Rendering) -> float:
 
 SKINS = (R.SKIN, R.NOSE)
 GROUND = box(0.02, 0.12, 0.02, 0.20)
-BANGS = dict(fringe=0.16)
 
 # What each parameter moves, and what the person wears to show it.
 TABLE: dict[str, tuple[Measure, dict[str, dict[str, float]]]] = {
@@ -203,7 +202,10 @@ TABLE: dict[str, tuple[Measure, dict[str, dict[str, float]]]] = {
     "mouth.smile": (ends_y, {}),
     "mouth.upper": (area(R.UPPER_LIP), {}),
     "mouth.lower": (area(R.LOWER_LIP), {}),
-    "mouth.bow": (minus(lambda d: float(_where(d, R.UPPER_LIP)[:, 62:66].sum())), {"mouth": {"upper": 0.036}}),
+    "mouth.bow": (
+        minus(lambda d: float(_where(d, R.UPPER_LIP)[:, 62:66].sum())),
+        {"mouth": {"upper": 0.036}},
+    ),
     "beard.growth": (minus(patch(box(0.80, 0.84, 0.45, 0.55))), {"": {"low": 0.0, "high": 1.0}}),
     "beard.moustache": (
         minus(patch(box(0.655, 0.675, 0.42, 0.58))),
@@ -227,7 +229,10 @@ TABLE: dict[str, tuple[Measure, dict[str, dict[str, float]]]] = {
     "hair.tie": (minus(_rows(0.5, 1.0, R.HAIR)), {"": {"low": 0.0}}),
     "hair.layers": (lambda d: _ragged(d), {}),
     "wear.glasses": (area(R.EYEGLASSES), {"": {"low": 0.0}}),
-    "wear.frame_size": (lambda d: float(np.ptp(np.nonzero(_where(d, R.EYEGLASSES))[0])), {"wear": {"glasses": 0.6}}),
+    "wear.frame_size": (
+        lambda d: float(np.ptp(np.nonzero(_where(d, R.EYEGLASSES))[0])),
+        {"wear": {"glasses": 0.6}},
+    ),
     "wear.frame_round": (lambda d: _lens_corner(d), {"wear": {"glasses": 0.6}}),
     "wear.earrings": (area(R.EARRING), {"": {"low": 0.0}, "hair": {"tie": 1.0}}),
     "wear.necklace": (area(R.NECKLACE), {"": {"low": 0.0}}),
@@ -253,7 +258,10 @@ TABLE: dict[str, tuple[Measure, dict[str, dict[str, float]]]] = {
     "lips.red": (channel(0, R.LOWER_LIP), {}),
     "lips.light": (light(R.LOWER_LIP), {}),
     "beard_colour.light": (patch(box(0.80, 0.84, 0.45, 0.55)), {"beard": {"growth": 1.0}}),
-    "beard_colour.red": (lambda d: _patch_red(d, box(0.80, 0.84, 0.45, 0.55)), {"beard": {"growth": 1.0}}),
+    "beard_colour.red": (
+        lambda d: _patch_red(d, box(0.80, 0.84, 0.45, 0.55)),
+        {"beard": {"growth": 1.0}},
+    ),
     "cloth.light": (light(R.CLOTH), {}),
     "cloth.red": (channel(0, R.CLOTH), {}),
     "cloth.blue": (channel(2, R.CLOTH), {}),
