@@ -151,7 +151,22 @@ def _check_writable(out: Path) -> None:
         raise InputError(f"--out {out} cannot be written: {error.strerror}") from error
 
 
-@click.command()
+class DrawUnlessNamed(click.Group):
+    """A group whose first verb is meant when no verb is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Puts the first verb before arguments that start with none."""
+        if args and args[0] not in {*self.commands, *ctx.help_option_names}:
+            args = [next(iter(self.commands)), *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=DrawUnlessNamed)
+def faces() -> None:
+    """Draw people who do not exist, and train bundles on them; `barber faces OUT` draws."""
+
+
+@faces.command("draw")
 @click.argument("out", type=FILE)
 @click.option("--count", type=click.IntRange(1, 10_000), default=8, show_default=True)
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True)
@@ -159,11 +174,41 @@ def _check_writable(out: Path) -> None:
     "--size", type=click.IntRange(16, 1024), default=128, show_default=True, help="In pixels."
 )
 @click.option("--json", "as_json", is_flag=True, help="Tell the files as JSON.")
-def faces(out: Path, count: int, seed: int, size: int, as_json: bool) -> None:
+def draw(out: Path, count: int, seed: int, size: int, as_json: bool) -> None:
     """Draw portraits of people who do not exist, with label maps, parameters and an index."""
     write_faces(out, count, seed, size)
     facts = {"directory": str(out), "index": str(out / "index.csv"), "count": count}
     click.echo(json.dumps(facts) if as_json else f"{count} portraits in {out}")
+
+
+@faces.command("train")
+@click.argument("run", type=FILE)
+@click.option(
+    "--part",
+    type=click.Choice(["generator", "sharp", "parser"]),
+    help="Network to train: the generator, its sharpening, then the parser.",
+)
+@click.option("--minutes", type=float, default=10.0, show_default=True, help="Of this slice.")
+@click.option(
+    "--painters",
+    type=click.IntRange(0, 64),
+    default=0,
+    show_default=True,
+    help="Processes that draw pictures ahead.",
+)
+@click.option("--export", "target", type=FILE, help="Write the bundle of the run here.")
+def train(run: Path, part: str | None, minutes: float, painters: int, target: Path | None) -> None:
+    """Train the shipped bundle's networks in RUN, slice by slice, and export what there is."""
+    if part is None and target is None:
+        raise click.UsageError("nothing to do: give --part, --export or both")
+    from barber.faces.training import export, run_slice  # torch, only when it is needed
+
+    if part is not None:
+        run_slice(run, part, minutes, painters)
+        click.echo(f"{part} trained in {run}; the same command goes on")
+    if target is not None:
+        export(run, target)
+        click.echo(f"bundle written to {target}")
 
 
 @click.group()
