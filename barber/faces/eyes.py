@@ -9,6 +9,7 @@ import numpy as np
 from barber.faces import grain
 from barber.faces.canvas import Canvas, Plane, View, ramp, tint
 from barber.faces.cast import Cast
+from barber.faces.face import BROW_X
 from barber.faces.light import skin_colour
 from barber.labels import Region
 
@@ -117,7 +118,7 @@ def paint_brows(canvas: Canvas, cast: Cast) -> None:
     colour = skin * 0.80
     colour = colour + cast.who.brow_colour.dark * (dark - colour)
     for side in (-1.0, 1.0):
-        cx = side * (cast.who.eyes.spacing + 0.012)
+        cx = side * BROW_X
         view = cast.brows.around(
             cx - brows.length,
             brows.height - 0.10,

@@ -12,6 +12,9 @@ from barber.faces.parameters import Head
 from barber.labels import Region
 
 SKULL = 0.52  # height of the skull above the head's centre
+# Nose and brows keep to these, whatever the eyes do: every part of a face can be swapped alone.
+NOSE_TOP = -0.052
+BROW_X = 0.180
 
 
 def outline(head: Head, view: View) -> Plane:
@@ -37,7 +40,7 @@ def _eye_relief(cast: Cast, window: tuple[slice, slice]) -> Plane:
     relief -= 0.007 * glow(side, eyes.spacing, eyes.height + 0.068, 0.070, 0.020)  # bag
     brow_view = cast.brows.at(window, 1.0)
     brow = _mirrored(brow_view)
-    relief += 0.014 * glow(brow, eyes.spacing, cast.who.brows.height - 0.005, 0.120, 0.038)
+    relief += 0.014 * glow(brow, BROW_X, cast.who.brows.height - 0.005, 0.120, 0.038)
     return relief
 
 
@@ -47,7 +50,7 @@ def _mirrored(view: View) -> View:
 
 def _middle_relief(cast: Cast, window: tuple[slice, slice]) -> Plane:
     """Nose, cheeks and the folds beside the mouth."""
-    nose, eye_line = cast.who.nose, cast.who.eyes.height
+    nose, eye_line = cast.who.nose, NOSE_TOP
     view = cast.nose.at(window, 1.5)
     side, end = _mirrored(view), eye_line + nose.length
     middle = eye_line + 0.48 * nose.length
@@ -99,7 +102,7 @@ def _hollows(cast: Cast, window: tuple[slice, slice]) -> Plane:
     who, face = cast.who, cast.face_head
     eyes = _mirrored(cast.eyes.at(window, 1.0))
     nose, mouth = cast.nose.at(window, 1.5), cast.mouth.at(window, 1.0)
-    end = who.eyes.height + who.nose.length
+    end = NOSE_TOP + who.nose.length
     lost = 0.40 * glow(eyes, who.eyes.spacing - 0.012, who.eyes.height - 0.022, 0.080, 0.042)
     lost += 0.34 * glow(nose, 0.0, end + 0.012, 0.95 * who.nose.width, 0.020)
     below = who.mouth.height + who.mouth.lower + 0.022
@@ -115,7 +118,7 @@ def _nose_shadow(cast: Cast, window: tuple[slice, slice]) -> Plane:
     """Where the nose keeps the lamp's light off the skin."""
     who, lamp = cast.who, cast.lamp
     view = cast.nose.at(window, 1.3)
-    end = who.eyes.height + who.nose.length
+    end = NOSE_TOP + who.nose.length
     drop = -0.055 * lamp.y / lamp.z
     shadow = glow(view, -0.085 * lamp.x / lamp.z, end + 0.010 + drop, 0.85 * who.nose.width, 0.026)
     side = glow(
@@ -153,7 +156,7 @@ def _complexion(cast: Cast, view: View) -> Plane:
     face = _mirrored(cast.face.at(view.window, 1.0))
     eyes = _mirrored(cast.eyes.at(view.window, 1.0))
     nose = cast.nose.at(view.window, 1.5)
-    end = who.eyes.height + who.nose.length
+    end = NOSE_TOP + who.nose.length
     flush = skin.blush * glow(face, 0.235, 0.150, 0.110, 0.085)
     flush += (0.05 + 0.5 * skin.blush) * glow(nose, 0.0, end - 0.02, 0.07, 0.045)
     flush += 0.07 * glow(eyes, who.eyes.spacing, who.eyes.height + 0.02, 0.085, 0.05)

@@ -223,7 +223,8 @@ def lay_hair(cast: Cast) -> HairLayers:
     outline = silhouette(style, view, _bulge(style, flow, relief), 0.035 * style.grown * locks)
     edge = hat_edge(cast.who.wear.hat)
     if edge is not None:
-        outline = np.maximum(outline, edge - 0.02 - view.y)
+        beside = np.maximum(np.abs(view.x) - 0.42, 0.0)
+        outline = np.maximum(outline, edge - 0.02 + 1.6 * beside - view.y)
     hole = opening(style, view, locks * style.grown)
     solid = unit(style.shape.growth)
     soft = view.pixel + 0.030 * (1.0 - style.grown)  # a shaved hairline is soft

@@ -13,8 +13,8 @@ from barber.labels import Region
 
 def paint_nose(canvas: Canvas, cast: Cast) -> None:
     """Nostrils, the crease of the wings and the label; the relief itself is the face's."""
-    nose, eye_line = cast.who.nose, cast.who.eyes.height
-    top, end = eye_line + 0.015, eye_line + nose.length
+    nose = cast.who.nose
+    top, end = face.NOSE_TOP + 0.015, face.NOSE_TOP + nose.length
     view = cast.nose.around(-0.13, top, 0.13, end + 0.05, depth=1.5)
     along = np.clip((view.y - top) / (end - top), 0.0, 1.0)
     half = 0.021 + (0.80 * nose.width - 0.021) * along * along

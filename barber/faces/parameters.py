@@ -70,7 +70,7 @@ class Eyes:
 class Brows:
     """The shape of both brows."""
 
-    height: float = _span(-0.175, -0.125)  # y of the middle
+    height: float = _span(-0.178, -0.128)  # y of the middle
     thickness: float = _span(0.007, 0.027)  # half of it
     arch: float = _span(0.000, 0.048)
     slope: float = _span(-0.15, 0.07)  # outer end up
@@ -81,7 +81,7 @@ class Brows:
 class Nose:
     """The shape of the nose."""
 
-    length: float = _span(0.140, 0.235)  # eye line to base
+    length: float = _span(0.140, 0.235)  # from between the eyes to the base
     width: float = _span(0.042, 0.090)  # half width of the wings
     bridge: float = _span(0.25, 1.25)  # how far the ridge stands out
     tip: float = _span(0.022, 0.046)  # radius
