@@ -11,16 +11,12 @@ from barber.labels import Region
 
 _EYE_LINE = -0.045  # glasses sit at one height, whatever the eyes do
 _APART = 0.172  # half the distance between the middles of the lenses
-_HIGHEST, _LOWEST = -0.72, -0.30  # y of the cap's edge when barely on, when pulled down
+_HIGHEST, _LOWEST = -0.50, -0.30  # the cap's edge when perched on the skull, when pulled down
 
 
 def hat_edge(amount: float) -> float | None:
     """The y of the cap's lower edge in the middle, or None without a cap."""
-    return (
-        None
-        if amount <= 0.0
-        else _HIGHEST + (0.62 * unit(7.0 * amount) + 0.38 * unit(amount)) * (_LOWEST - _HIGHEST)
-    )
+    return None if amount <= 0.0 else _HIGHEST + unit(amount) * (_LOWEST - _HIGHEST)
 
 
 def paint_glasses(canvas: Canvas, cast: Cast) -> None:
