@@ -10,6 +10,7 @@ import click
 
 from barber.errors import InputError
 from barber.faces.gallery import write_faces
+from barber.faces.sheets import write_sheets
 from barber.labels import Region, parse_regions
 from barber.manifest import find_bundle, read_manifest
 from barber.pixels import Pixels, portrait_key, read_portrait
@@ -179,6 +180,14 @@ def draw(out: Path, count: int, seed: int, size: int, as_json: bool) -> None:
     write_faces(out, count, seed, size)
     facts = {"directory": str(out), "index": str(out / "index.csv"), "count": count}
     click.echo(json.dumps(facts) if as_json else f"{count} portraits in {out}")
+
+
+@faces.command("sheets")
+@click.argument("folder", type=FILE)
+def sheets(folder: Path) -> None:
+    """Draw contact sheets: people, kinds of hair, sweeps of parameters, true composites."""
+    for path in write_sheets(folder):
+        click.echo(str(path))
 
 
 @faces.command("train")
