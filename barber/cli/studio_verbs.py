@@ -157,7 +157,7 @@ class DrawUnlessNamed(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Puts the first verb before arguments that start with none."""
-        if args and args[0] not in {*self.commands, *ctx.help_option_names}:
+        if not args or args[0] not in {*self.commands, *ctx.help_option_names}:
             args = [next(iter(self.commands)), *args]
         return super().parse_args(ctx, args)
 
@@ -184,10 +184,11 @@ def draw(out: Path, count: int, seed: int, size: int, as_json: bool) -> None:
 
 @faces.command("sheets")
 @click.argument("folder", type=FILE)
-def sheets(folder: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Tell the files as JSON.")
+def sheets(folder: Path, as_json: bool) -> None:
     """Draw contact sheets: people, kinds of hair, sweeps of parameters, true composites."""
-    for path in write_sheets(folder):
-        click.echo(str(path))
+    files = [str(path) for path in write_sheets(folder)]
+    click.echo(json.dumps({"files": files}) if as_json else "\n".join(files))
 
 
 @faces.command("train")
@@ -206,7 +207,15 @@ def sheets(folder: Path) -> None:
     help="Processes that draw pictures ahead.",
 )
 @click.option("--export", "target", type=FILE, help="Write the bundle of the run here.")
-def train(run: Path, part: str | None, minutes: float, painters: int, target: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Tell what was done as JSON.")
+def train(
+    run: Path,
+    part: str | None,
+    minutes: float,
+    painters: int,
+    target: Path | None,
+    as_json: bool,
+) -> None:
     """Train the shipped bundle's networks in RUN, slice by slice, and export what there is."""
     if part is None and target is None:
         raise click.UsageError("nothing to do: give --part, --export or both")
@@ -214,9 +223,15 @@ def train(run: Path, part: str | None, minutes: float, painters: int, target: Pa
 
     if part is not None:
         run_slice(run, part, minutes, painters)
-        click.echo(f"{part} trained in {run}; the same command goes on")
     if target is not None:
         export(run, target)
+    if as_json:
+        bundle_path = None if target is None else str(target)
+        click.echo(json.dumps({"run": str(run), "part": part, "bundle": bundle_path}))
+        return
+    if part is not None:
+        click.echo(f"{part} trained in {run}; the same command goes on")
+    if target is not None:
         click.echo(f"bundle written to {target}")
 
 
