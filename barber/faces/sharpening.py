@@ -125,7 +125,9 @@ class SharpeningTrainer(Trainer):
         batch = self._source.get(plan.seed, number, plan.batch, plan.side)
         set_rate(self.optimiser, plan.rate_at(number, plan.rate))
         set_rate(self.critic_optimiser, plan.rate_at(number, plan.critic_rate))
-        drawn = draw_from_codes(self.network, batch, plan.side)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            drawn = draw_from_codes(self.network, batch, plan.side)
+        drawn = drawn.float()
         self._teach_critic(batch.images, drawn.detach())
         loss = self._generator_loss(batch, drawn)
         self.optimiser.zero_grad(set_to_none=True)
@@ -135,14 +137,18 @@ class SharpeningTrainer(Trainer):
         return loss.detach()
 
     def _teach_critic(self, real: Tensor, drawn: Tensor) -> None:
-        verdicts = self.critic(torch.cat([real, drawn]))
-        of_real, of_drawn = verdicts.chunk(2)
+        of_real, of_drawn = self._verdicts(torch.cat([real, drawn])).chunk(2)
         loss = functional.softplus(-of_real).mean() + functional.softplus(of_drawn).mean()
         if self.steps_done % self.plan.r1_every == 0:
             loss = loss + self._penalty(real)
         self.critic_optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self.critic_optimiser.step()
+
+    def _verdicts(self, pictures: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            verdicts: Tensor = self.critic(pictures)
+        return verdicts.float()
 
     def _penalty(self, real: Tensor) -> Tensor:
         """R1: the squared gradient of the verdict at real pictures, scaled up for its rarity."""
@@ -158,7 +164,7 @@ class SharpeningTrainer(Trainer):
             wanted = self._features.features(batch.images)
         loss = loss + plan.feature_weight * self._features.distance(drawn, wanted).mean()
         if self.steps_done >= plan.critic_alone:
-            verdict = functional.softplus(-self.critic(drawn)).mean()
+            verdict = functional.softplus(-self._verdicts(drawn)).mean()
             loss = loss + plan.critic_weight * verdict
         return loss
 
