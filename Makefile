@@ -4,17 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check conformance constraints clean
+.PHONY: help setup demo modes test check conformance ffhq-sized chaos constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: $(READY)  ## make .venv with everything in it
 	@:
 
 demo: $(READY)  ## run eight jobs end to end and draw a contact sheet (ARGS=--keep leaves it up)
 	@$(BIN)/python -m barber.cli demo $(ARGS)
+
+modes: $(READY)  ## run every mode on drawn people and draw a contact sheet
+	@$(BIN)/python -m barber.cli modes $(ARGS)
 
 test: $(READY)  ## unit, conformance, integration and browser tests
 	@$(BIN)/python -m pytest tests/unit
@@ -27,7 +30,13 @@ check: $(READY)  ## ruff, mypy strict, import contracts
 	@$(BIN)/lint-imports --no-logo
 
 conformance: $(READY)  ## compare with every reference vector, one line per array; some 20 minutes on one core
-	@$(BIN)/python -m pytest tests/conformance -v
+	@$(BIN)/python -m tests.conformance $(ARGS)
+
+ffhq-sized: $(READY)  ## run every stage at 1024 on the CPU and write time and memory to docs/ffhq-sized.md
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.conformance.ffhq_sized --write docs/ffhq-sized.md $(ARGS)
+
+chaos: $(READY)  ## kill the system at random under toy jobs, then check the record (SEED=n JOBS=n)
+	@$(BIN)/python -m barber.cli chaos $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
 constraints: $(READY)  ## compile constraints.txt from pyproject.toml again
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --upgrade \
@@ -35,7 +44,7 @@ constraints: $(READY)  ## compile constraints.txt from pyproject.toml again
 	    --custom-compile-command 'make constraints' --output-file constraints.txt
 
 clean:  ## remove .venv, caches and demo-out; .barber with its data stays
-	@rm -rf $(VENV) demo-out build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+	@rm -rf $(VENV) demo-out modes-out build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
 	    .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -7,8 +7,8 @@ nothing in them can run code. N is 1 in every stored artifact.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -32,13 +32,14 @@ class Portrait:
 
     sha256: PortraitKey  # digest of the pixels, see `pixels.portrait_key`
     pixels: Pixels  # uint8 [R, R, 3]
+    label_map: NDArray[np.uint8] | None = None  # its own, [h, h] at the label size; else parsed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FSCode:
     """A code in FS space. Rows of `s` below the split are carried along, without influence."""
 
-    f: Tensor  # float32 [N, C, side, side], the structure tensor
+    f: Tensor  # float32 [N, C, side, side], the structure tensor; with the RGB skip [N, C + 3, ..]
     s: Tensor  # float32 [N, L, D]
 
 
@@ -121,7 +122,7 @@ class Alignment:
     """One portrait's structure tensor after alignment to a target mask (method 12.1, 12.2)."""
 
     kind: ClassVar[StageKind] = StageKind.ALIGN
-    f: Tensor  # float32 [N, C, side, side], before the mix
+    f: Tensor  # float32 [N, C or C + 3, side, side] as in the reconstruction, before the mix
     preview: Pixels  # uint8 [R, R, 3], the last pass
     losses: Mapping[str, float] = field(default_factory=dict)
 
@@ -176,6 +177,22 @@ Artifact = Reconstruction | TargetMask | Alignment | Blend
 ARTIFACTS: dict[
     StageKind, type[Reconstruction] | type[TargetMask] | type[Alignment] | type[Blend]
 ] = {c.kind: c for c in (Reconstruction, TargetMask, Alignment, Blend)}
+
+
+def numbers(artifact: Artifact) -> dict[str, Tensor | float]:
+    """Every tensor and loss of an artifact, by a dotted name."""
+    return dict(_numbers("", artifact))
+
+
+def _numbers(name: str, value: object) -> Iterator[tuple[str, Tensor | float]]:
+    if isinstance(value, Tensor | float):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _numbers(f"{name}.{key}", item)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for f in fields(value):
+            yield from _numbers(f"{name}.{f.name}".lstrip("."), getattr(value, f.name))
 
 
 def colour_labels(label_map: NDArray[Any]) -> Pixels:

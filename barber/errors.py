@@ -16,6 +16,10 @@ The message names the value and the remedy, in one sentence a person can act on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+SHORT_KEY_DIGITS = 12
+
 
 class BarberError(Exception):
     """The root of every error raised on purpose."""
@@ -33,13 +37,28 @@ class StageError(BarberError):
     """A stage of the method could not finish.
 
     Args:
-        message: What happened, with the value.
+        message: What happened, with the value; portraits stand in it by their short keys.
         stage: The stage kind, for example "align".
+        portraits: Keys of the portraits that the message names.
     """
 
-    def __init__(self, message: str, *, stage: str) -> None:
+    def __init__(self, message: str, *, stage: str, portraits: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.stage = stage
+        self.portraits = tuple(portraits)
+
+    def naming(self, names: Mapping[str, str]) -> StageError:
+        """The same error with the name of each portrait that has one beside its short key."""
+        message = str(self)
+        for key in self.portraits:
+            if key in names:
+                message = message.replace(short_key(key), f"{names[key]} ({short_key(key)})")
+        return StageError(message, stage=self.stage, portraits=self.portraits)
+
+
+def short_key(key: str) -> str:
+    """The first digits of a portrait's key, enough to tell it from others."""
+    return key[:SHORT_KEY_DIGITS]
 
 
 class CatalogueError(BarberError):

@@ -9,18 +9,26 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from barber.artifacts import Alignment, Artifact, Blend, Portrait, Reconstruction, TargetMask
-from barber.errors import CheckpointError, InputError
+from barber.artifacts import (
+    Alignment,
+    Artifact,
+    Blend,
+    Portrait,
+    Reconstruction,
+    TargetMask,
+    numbers,
+)
+from barber.errors import CheckpointError, InputError, StageError, short_key
 from barber.models.bundle import ModelBundle
 from barber.models.stylegan2 import Noise
 from barber.plan import ArtifactKey, PlannedStage, Role, StageKind, Variant, plan, sources, variants
-from barber.spec import JobSpec, PortraitKey
+from barber.spec import EmptyRegion, JobSpec, PortraitKey, TargetParams
 from barber.stages.align import align
 from barber.stages.blend import Aligned, BlendInputs, blend
-from barber.stages.descent import OnStep, StepReport
+from barber.stages.descent import OnStep, StepReport, refuse_non_finite
 from barber.stages.reconstruct import reconstruct
 from barber.stages.target import target
 
@@ -57,7 +65,8 @@ def compose(
     Raises:
         InputError: A portrait is missing or of the wrong size.
         CheckpointError: The bundle is not the one that the spec names.
-        StageError: A loss is not finite.
+        StageError: A loss or an outcome is not finite, or a region is empty; the message names the
+            portraits and the regions at work.
     """
     done: dict[ArtifactKey, Artifact] = {}
     for stage in plan(spec):
@@ -88,7 +97,8 @@ def run_stage(
     Raises:
         InputError: A portrait is missing or of the wrong size.
         CheckpointError: The bundle is not the one that the spec names.
-        StageError: A loss is not finite.
+        StageError: A loss or an outcome is not finite, or a region is empty; the message names the
+            portraits and the regions at work.
     """
     if bundle.digest != spec.bundle:
         raise CheckpointError(
@@ -98,7 +108,11 @@ def run_stage(
     facts = {"stage": stage.kind.value, "slot": stage.slot, "key": stage.key}
     log.info("stage started", extra=facts)
     started = time.monotonic()
-    result = _dispatch(bundle, spec, stage, _checked(portraits, bundle), artifacts, on_step)
+    try:
+        result = _dispatch(bundle, spec, stage, _checked(portraits, bundle), artifacts, on_step)
+        refuse_non_finite(stage.kind, numbers(result))
+    except StageError as error:
+        raise error if error.portraits else _about(error, spec, stage) from error
     log.info("stage finished", extra={**facts, "seconds": time.monotonic() - started})
     return result
 
@@ -124,8 +138,8 @@ def _dispatch(
                 bundle,
                 portraits(spec.identity),
                 [portraits(key) for key in sources(spec, stage.variant)],
-                [region.labels for region in spec.regions],
-                params.target,
+                [region.area for region in spec.regions],
+                _target_params(spec, stage),
                 noise=noise,
                 on_step=on_step,
             )
@@ -136,13 +150,41 @@ def _dispatch(
                 _need(artifacts, code, Reconstruction),
                 _need(artifacts, mask, TargetMask),
                 params.align,
-                labels=stage.labels if stage.role is Role.REFERENCE else None,
+                areas=stage.areas if stage.role is Role.REFERENCE else None,
                 noise=noise,
                 on_step=on_step,
             )
         case StageKind.BLEND:
             inputs = blend_inputs(spec, portraits, artifacts)
             return blend(bundle, inputs, params.blend, noise=noise, on_step=on_step)
+
+
+def _target_params(spec: JobSpec, stage: PlannedStage) -> TargetParams:
+    """The params of a target stage.
+
+    A portrait that only gives a colour may lack the region: method 16.3.5 has that colour dropped
+    and reported, so the mask that the colour is sought on must be made.
+    """
+    if stage.variant is Variant.APPEARANCE:
+        return replace(spec.params.target, empty_region=EmptyRegion.REMOVE)
+    return spec.params.target
+
+
+def _about(error: StageError, spec: JobSpec, stage: PlannedStage) -> StageError:
+    """The same error with the portraits and regions that its stage was working on."""
+    roles = {"identity": spec.identity}
+    if stage.kind in (StageKind.RECONSTRUCT, StageKind.ALIGN):
+        assert stage.portrait is not None
+        words = ", ".join(area.words for area in stage.areas)
+        roles = {f"{words} of" if words else "": stage.portrait}
+    elif stage.kind is StageKind.TARGET and stage.variant is not None:
+        for region, source in zip(spec.regions, sources(spec, stage.variant), strict=True):
+            roles[f"{region.area.words} of"] = source
+    else:
+        for region in spec.regions:
+            roles[f"{region.area.words} in the colour of"] = region.appearance
+    told = "; ".join(f"{role} portrait {short_key(key)}".strip() for role, key in roles.items())
+    return StageError(f"{error} ({told})", stage=error.stage, portraits=list(roles.values()))
 
 
 def blend_inputs(spec: JobSpec, portraits: Portraits, artifacts: Artifacts) -> BlendInputs:

@@ -20,6 +20,7 @@ from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from barber.errors import InputError
+from barber.provenance import XMP_CHUNK, software, xmp_packet
 from barber.spec import PortraitKey
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
@@ -42,7 +43,15 @@ def read_portrait(data: bytes, size: int, *, name: str) -> Pixels:
     Raises:
         InputError: Unreadable, truncated, animated, too large, not square, or too small.
     """
-    pixels = decode(data, name=name)
+    return fit_portrait(decode(data, name=name), size, name=name)
+
+
+def fit_portrait(pixels: Pixels, size: int, *, name: str) -> Pixels:
+    """A decoded picture as a portrait: uint8 [size, size, 3].
+
+    Raises:
+        InputError: Not square, or too small.
+    """
     height, width, _ = pixels.shape
     if height != width:
         raise InputError(
@@ -80,11 +89,17 @@ def decode(data: bytes, *, name: str) -> Pixels:
             ) from error
 
 
-def portrait_key(pixels: Pixels) -> PortraitKey:
-    """The digest that names a portrait: sha256 over its shape and its bytes."""
+def portrait_key(pixels: Pixels, label_map: NDArray[np.uint8] | None = None) -> PortraitKey:
+    """The digest that names a portrait: sha256 over its shape and its bytes.
+
+    A portrait with its own label map (uint8 [h, h]) is another one: stages read both.
+    """
     _check_pixels(pixels)
     digest = hashlib.sha256("x".join(map(str, pixels.shape)).encode())
     digest.update(np.ascontiguousarray(pixels).tobytes())
+    if label_map is not None:
+        digest.update(f"labels {'x'.join(map(str, label_map.shape))}".encode())
+        digest.update(np.ascontiguousarray(label_map, dtype=np.uint8).tobytes())
     return PortraitKey(digest.hexdigest())
 
 
@@ -96,25 +111,39 @@ def resize(pixels: Pixels, side: int) -> Pixels:
     return np.array(image, dtype=np.uint8)
 
 
-def quantise(unit: NDArray[np.float32]) -> Pixels:
-    """Unit values as uint8 of the same shape: clamped to [0, 1], times 255, truncated."""
-    scaled: Pixels = (np.clip(unit, 0, 1) * np.float32(255)).astype(np.uint8)
-    return scaled
+def quantise(unit: NDArray[np.float32], *, truncate: bool = True) -> Pixels:
+    """Unit values as uint8 of the same shape: clamped, times 255, truncated or rounded."""
+    scaled = np.clip(unit, 0, 1) * np.float32(255)
+    whole: Pixels = (scaled if truncate else np.rint(scaled)).astype(np.uint8)
+    return whole
 
 
-def encode_png(pixels: Pixels, *, recipe: Mapping[str, Any] | None = None) -> bytes:
+def encode_png(
+    pixels: Pixels,
+    *,
+    recipe: Mapping[str, Any] | None = None,
+    alpha: NDArray[np.uint8] | None = None,
+    icc: bytes | None = None,
+) -> bytes:
     """Lossless PNG; equal input gives equal bytes.
 
     Args:
         pixels: uint8 [H, W, 3].
-        recipe: Plain JSON data on how the picture was made; kept in the iTXt chunk "barber".
+        recipe: Plain JSON data on how the picture was made; kept in the iTXt chunk "barber". Such a
+            picture is a result, so it also says in its XMP that it is a synthetic composite.
+        alpha: Opacity, uint8 [H, W]; opaque when None.
+        icc: Colour profile of the pixels; sRGB is understood when None.
     """
     _check_pixels(pixels)
     info = PngInfo()
     if recipe is not None:
+        tool = software()
+        info.add_text("Software", tool)
+        info.add_itxt(XMP_CHUNK, xmp_packet(tool))
         info.add_itxt(RECIPE_CHUNK, json.dumps(recipe, sort_keys=True, ensure_ascii=False))
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG", compress_level=COMPRESSION, pnginfo=info)
+    image = Image.fromarray(pixels if alpha is None else np.dstack([pixels, alpha]))
+    image.save(out, "PNG", compress_level=COMPRESSION, pnginfo=info, icc_profile=icc)
     return out.getvalue()
 
 

@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, NewType
 
-from barber.labels import Region
-from barber.spec import JobSpec, NoiseMode, PortraitKey
+from barber.labels import Area, merge_areas
+from barber.spec import FillMode, JobSpec, NoiseMode, PortraitKey
 
 ArtifactKey = NewType("ArtifactKey", str)  # 64 hex digits
 
@@ -63,12 +63,17 @@ class PlannedStage:
     portrait: PortraitKey | None = None  # reconstruct, align
     variant: Variant | None = None  # target, align
     role: Role | None = None  # align
-    labels: tuple[Region, ...] = ()  # align as reference: the labels taken from this portrait
+    areas: tuple[Area, ...] = ()  # align as reference: what is taken from this portrait
 
     @property
     def noise_seed(self) -> int:
         """Seed of the stage's noise: a repeated stage repeats itself (method 5.6)."""
         return int(self.key[:15], 16)
+
+
+def is_coloured(spec: JobSpec) -> bool:
+    """Whether some colour comes from another portrait: then the blend seeks weights."""
+    return any(region.appearance != spec.identity for region in spec.regions)
 
 
 def variants(spec: JobSpec) -> tuple[Variant, ...]:
@@ -79,9 +84,8 @@ def variants(spec: JobSpec) -> tuple[Variant, ...]:
     """
     if not spec.regions:
         return ()
-    coloured = any(region.appearance != spec.identity for region in spec.regions)
     apart = any(region.appearance != region.structure for region in spec.regions)
-    both = coloured and apart
+    both = is_coloured(spec) and apart
     return (Variant.STRUCTURE, Variant.APPEARANCE) if both else (Variant.STRUCTURE,)
 
 
@@ -92,12 +96,10 @@ def sources(spec: JobSpec, variant: Variant) -> tuple[PortraitKey, ...]:
     return tuple(region.appearance for region in spec.regions)
 
 
-def labels_from(spec: JobSpec, variant: Variant, portrait: PortraitKey) -> tuple[Region, ...]:
-    """The union of the labels of all regions that `portrait` stands for, ascending."""
+def areas_from(spec: JobSpec, variant: Variant, portrait: PortraitKey) -> tuple[Area, ...]:
+    """What all regions that `portrait` stands for cover together."""
     pairs = zip(spec.regions, sources(spec, variant), strict=True)
-    return tuple(
-        sorted({label for region, source in pairs if source == portrait for label in region.labels})
-    )
+    return merge_areas(region.area for region, source in pairs if source == portrait)
 
 
 def plan(spec: JobSpec) -> tuple[PlannedStage, ...]:
@@ -124,9 +126,12 @@ def _reconstruct(spec: JobSpec, portrait: PortraitKey, slot: int) -> PlannedStag
 
 def _target(spec: JobSpec, variant: Variant, slot: int) -> PlannedStage:
     kind = StageKind.TARGET
-    regions = [[int(label) for label in region.labels] for region in spec.regions]
+    regions = [region.area.facts for region in spec.regions]
     inputs = [spec.identity, *sources(spec, variant)]
-    key = _key(spec, kind, asdict(spec.params.target), [*inputs, json.dumps(regions)])
+    params = asdict(spec.params.target)
+    if spec.params.target.fill is FillMode.HEURISTIC:
+        params = _without(params, "mask_mode", "steps", "rate")
+    key = _key(spec, kind, params, [*inputs, json.dumps(regions)])
     return PlannedStage(kind=kind, slot=slot, key=key, needs=(), variant=variant)
 
 
@@ -135,13 +140,12 @@ def _align(
 ) -> PlannedStage:
     kind = StageKind.ALIGN
     assert target.variant is not None and reconstruction.portrait is not None
-    labels: tuple[Region, ...] = ()
+    areas: tuple[Area, ...] = ()
     if role is Role.REFERENCE:
-        labels = labels_from(spec, target.variant, reconstruction.portrait)
+        areas = areas_from(spec, target.variant, reconstruction.portrait)
     needs = (target.key, reconstruction.key)
-    key = _key(
-        spec, kind, asdict(spec.params.align), [role, *needs, *(str(int(x)) for x in labels)]
-    )
+    covered = [json.dumps(area.facts) for area in areas]
+    key = _key(spec, kind, asdict(spec.params.align), [role, *needs, *covered])
     return PlannedStage(
         kind=kind,
         slot=slot,
@@ -150,16 +154,24 @@ def _align(
         portrait=reconstruction.portrait,
         variant=target.variant,
         role=role,
-        labels=labels,
+        areas=areas,
     )
 
 
 def _blend(spec: JobSpec, before: Iterable[PlannedStage]) -> PlannedStage:
     kind = StageKind.BLEND
     needs = tuple(stage.key for stage in before)
-    roles = [json.dumps(region) for region in spec.to_json()["regions"]]
-    key = _key(spec, kind, asdict(spec.params.blend), [*needs, spec.identity, *roles])
+    roles = [json.dumps(region.to_json()) for region in spec.regions]
+    params = asdict(spec.params.blend)
+    if not is_coloured(spec):
+        params = _without(params, "steps", "rate", "mask_smoothing", "pixel_weight")
+    key = _key(spec, kind, params, [*needs, spec.identity, *roles])
     return PlannedStage(kind=kind, slot=0, key=key, needs=needs)
+
+
+def _without(params: dict[str, Any], *unread: str) -> dict[str, Any]:
+    """The params but those that the stage of this job does not read."""
+    return {name: value for name, value in params.items() if name not in unread}
 
 
 def _key(spec: JobSpec, kind: StageKind, params: dict[str, Any], inputs: list[str]) -> ArtifactKey:

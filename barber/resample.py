@@ -61,9 +61,10 @@ def to_label_size(image: Tensor, geometry: Geometry) -> Tensor:
     return functional.interpolate(image, size=size, mode="bilinear", align_corners=False)
 
 
-def photograph_to_parser(unit: Tensor, geometry: Geometry) -> Tensor:
+def photograph_to_parser(unit: Tensor, geometry: Geometry, *, clamp: bool = True) -> Tensor:
     """A photograph in [0, 1] as the parser wants it: resized, clamped, normalised (method 4.2)."""
-    return Segmenter.normalise(to_label_size(unit, geometry).clamp(0, 1))
+    resized = to_label_size(unit, geometry)
+    return Segmenter.normalise(resized.clamp(0, 1) if clamp else resized)
 
 
 def to_parser_input(signed: Tensor, geometry: Geometry) -> Tensor:

@@ -13,7 +13,14 @@ from barber.errors import SettingsError
 DATABASE_DRIVER = "postgresql+psycopg2"
 BROKER_SCHEMES = ("filesystem", "amqp", "amqps", "pyamqp", "redis", "rediss")
 
-LEAST = {"window": 1, "tick_s": 0.01, "lease_s": 0.1, "max_errors": 1, "max_losses": 1}
+LEAST = {
+    "threads": 1,
+    "window": 1,
+    "tick_s": 0.01,
+    "lease_s": 0.1,
+    "max_errors": 1,
+    "max_losses": 1,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +30,10 @@ class Settings:
     database_url: str = field(repr=False)  # the catalogue; postgresql+psycopg2://...
     broker_url: str = field(default="filesystem://", repr=False)  # filesystem, amqp or redis
     home: Path = Path(".barber")  # artifacts, broker folder and embedded Postgres of one machine
-    bundle: str = "rendered-128"  # name of a shipped bundle, or the path of one
+    bundle: str = "rendered-128"  # name of a bundle, or the path of one
+    bundles: Path = Path("~/.local/share/barber/bundles")  # your own bundles, found by name
     device: str = "cpu"  # of a worker: cpu, cuda:0, ..
-    threads: int = 0  # torch threads of one worker process; 0 leaves torch's own choice
+    threads: int = 1  # torch threads of one worker process; another number rounds differently
     window: int = 8  # stages handed to the broker at once
     tick_s: float = 0.5  # pause between two dispatcher ticks
     lease_s: float = 30.0  # a running stage without a heartbeat for so long is lost
@@ -36,6 +44,7 @@ class Settings:
     max_losses: int = 5  # attempts that end with the worker before the stage fails
     progress_s: float = 1.0  # least time between two progress writes of a stage
     failpoint: str = ""  # tests only: where a worker process shall end itself
+    chaos: str = ""  # chaos runs only: toy stages, lost and doubled messages; see barber/chaos
 
     def __post_init__(self) -> None:
         scheme = self.database_url.split("://", 1)[0]
@@ -70,6 +79,11 @@ class Settings:
         """Folder of the filesystem broker; unused with another broker."""
         return self.home / "broker"
 
+    @property
+    def bundles_dir(self) -> Path:
+        """Where `barber bundle add` puts bundles; `~` is the user's home."""
+        return expand_home(self.bundles)
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
         """Reads and checks `BARBER_*`.
@@ -98,6 +112,26 @@ class Settings:
         return {
             f"BARBER_{name.upper()}": str(getattr(self, name)) for name in self.__dataclass_fields__
         }
+
+
+def bundles_dir(environ: Mapping[str, str]) -> Path:
+    """`Settings.bundles_dir` for commands that need no catalogue, so no other setting."""
+    default = Settings.__dataclass_fields__["bundles"].default
+    return expand_home(Path(environ.get("BARBER_BUNDLES") or str(default)))
+
+
+def expand_home(path: Path) -> Path:
+    """The path with a leading `~` replaced.
+
+    Raises:
+        SettingsError: Nobody knows where this user's home is.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise SettingsError(
+            f"BARBER_BUNDLES is {str(path)!r} and this user has no home: give an absolute path"
+        ) from error
 
 
 def _parsed(kind: object, name: str, value: str) -> str | int | float | Path:

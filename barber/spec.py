@@ -1,22 +1,27 @@
 """What a job asks for: plain frozen data, JSON both ways, no torch.
 
-Source: method sections 3 (presets), 5.6 (noise), 11.3 (mask modes), 16.1 (plan of regions).
+Source: method sections 3 (presets), 5.6 (noise), 11.3 (mask modes), 14 (quirks), 16.1 (plan of
+regions). At its default every parameter does what the official code does; docs/presets.md has the
+list of its quirks and what each parameter turns.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from typing import Any, NewType, Self, TypeVar, get_type_hints
 
 from barber.errors import InputError
-from barber.labels import Region
+from barber.labels import Area, Region, Zone
 
 PortraitKey = NewType("PortraitKey", str)  # sha256 of a portrait's pixels, 64 hex digits
 
-SPEC_VERSION = 1
+SPEC_VERSION = 2  # 2: a region may have a zone, which a reader of version 1 would pass over
+READABLE_VERSIONS = (1, SPEC_VERSION)  # a version 1 spec says the same in version 2
+MAX_SMOOTHING_PX = 512
 
 
 class NoiseMode(StrEnum):
@@ -41,6 +46,20 @@ class FillMode(StrEnum):
     HEURISTIC = "heuristic"
 
 
+class LowTarget(StrEnum):
+    """How a portrait is brought down to the size at which LPIPS sees it (method 14.10)."""
+
+    LANCZOS = "lanczos"  # Pillow's, in 8 bits: another filter than the one the renders go through
+    BICUBIC = "bicubic"  # the renders' own, in float
+
+
+class EmptyRegion(StrEnum):
+    """What becomes of a region that the portrait of its shape does not show."""
+
+    REFUSE = "refuse"  # the stage ends and says which
+    REMOVE = "remove"  # the identity loses the region: spectacles off, head shaved
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconstructParams:
     """Stage A: portrait -> W+ -> FS (method 10)."""
@@ -53,6 +72,9 @@ class ReconstructParams:
     lpips_weight: float = 1.0
     p_norm_weight: float = 0.001
     f_weight: float = 0.0  # L_F: 0 in the official code, which never applies it (method 14.1)
+    carry_skip: bool = False  # renders from F keep the RGB of the layers below it (14.2)
+    keep_last_update: bool = False  # W+ and S after their last update, as F always is (14.4)
+    low_target: LowTarget = LowTarget.LANCZOS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +85,11 @@ class TargetParams:
     fill: FillMode = FillMode.SEMANTIC
     steps: int = 80  # of each of the two passes
     rate: float = 0.01
+    keep_last_update: bool = False  # read the label map after the last update (14.4)
+    all_f_rows: bool = False  # also free the last of the W+ rows that make F (14.5)
+    clamp_photographs: bool = True  # before the parser, which sees renders unclamped (14.9)
+    truncate_prefill: bool = True  # of the inpainted hair, keep only what reached 1 (14.15)
+    empty_region: EmptyRegion = EmptyRegion.REFUSE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +100,8 @@ class AlignParams:
     reference_steps: int = 100
     rate: float = 0.01
     style_weight: float = 40000.0
+    keep_last_update: bool = False  # F of the code after its last update (14.4)
+    all_f_rows: bool = False  # also free the last of the W+ rows that make F (14.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +113,14 @@ class BlendParams:
     mix_smoothing: int = 5  # dilation/erosion of the F mix, in pixels at the loss size; 0: none
     mask_smoothing: int = 5  # dilation/erosion of the loss masks, likewise
     pixel_weight: float = 0.0  # masked L1 beside masked LPIPS; 0 in the official code
+    base_weight: float = 1.0  # of the likeness to the identity ("face" in the official code, 14.13)
+    region_weight: float = 1.0  # of the likeness to each appearance ("hair" there, 14.13)
+    keep_last_update: bool = False  # the appearance weights after their last update (14.4)
+    low_target: LowTarget = LowTarget.LANCZOS
+    clamp_photographs: bool = True  # before the parser, which sees renders unclamped (14.9)
+    border_erodes: bool = True  # erosion takes the outside of the picture for empty (14.11)
+    clamp_soft_masks: bool = False  # no overshoot, so F is not extrapolated (12.3)
+    truncate_png: bool = True  # of the composite; otherwise rounded (14.17)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,11 +162,56 @@ def preset_params(name: str, bundle_presets: Mapping[str, Mapping[str, Any]]) ->
         InputError: No such preset; the message lists those that exist.
     """
     if name in PRESETS:
+        if name in bundle_presets:
+            raise InputError(
+                f"the bundle brings a preset called {name!r}, which is the method's own: rename it "
+                "in the bundle's manifest"
+            )
         return PRESETS[name]
     if name in bundle_presets:
         return StageParams.from_json(bundle_presets[name])
     known = ", ".join([*PRESETS, *bundle_presets])
     raise InputError(f"unknown preset {name!r}: use one of {known}")
+
+
+def apply_settings(params: StageParams, settings: Iterable[str]) -> StageParams:
+    """The params with single values set by hand, each as "blend.steps=100".
+
+    Raises:
+        InputError: No such name (the message lists those there are), a value that cannot be, or
+            the same name twice.
+    """
+    return StageParams.from_json(parse_settings(settings), base=params)
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Values by stage and name; names and ranges are checked where they meet the params.
+
+    Raises:
+        InputError: A text that is not STAGE.NAME=VALUE, or the same name twice.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for text in settings:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        stage, dot, parameter = name.partition(".")
+        if not (equals and value and stage and dot and parameter):
+            raise InputError(f"setting {text!r}: write STAGE.NAME=VALUE, such as blend.steps=100")
+        values = found.setdefault(stage, {})
+        if parameter in values:
+            raise InputError(f"setting {name} is given twice: leave one out")
+        values[parameter] = _parse_value(value)
+    return found
+
+
+def _parse_value(text: str) -> Any:
+    """A number or true/false as such; anything else stays text."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        number = json.loads(text)
+    except ValueError:
+        return text
+    return number if isinstance(number, int | float) else text
 
 
 def default_preset(bundle_presets: Mapping[str, Mapping[str, Any]]) -> str:
@@ -144,12 +226,35 @@ class RegionEdit:
     labels: tuple[Region, ...]  # ascending, at least one, never background
     structure: PortraitKey  # the portrait that gives the shape and texture
     appearance: PortraitKey  # the portrait that gives the colour
+    zone: Zone | None = None  # where the labels count; everywhere when None
 
     def __post_init__(self) -> None:
-        if not self.labels or Region.BACKGROUND in self.labels:
-            raise InputError("a region needs at least one label, and background is not one")
-        if tuple(sorted(set(self.labels))) != self.labels:
-            raise InputError(f"region labels must be distinct and ascending, not {self.labels}")
+        Area(labels=self.labels, zone=self.zone)  # refuses what makes no sense
+
+    @property
+    def area(self) -> Area:
+        """What the region covers in a label map."""
+        return Area(labels=self.labels, zone=self.zone)
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = {
+            "labels": [label.word for label in self.labels],
+            "structure": self.structure,
+            "appearance": self.appearance,
+        }
+        return data if self.zone is None else {**data, "zone": str(self.zone)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Raises KeyError, TypeError, ValueError or InputError when the data make no region."""
+        words = {region.word: region for region in Region}
+        zone = data.get("zone")
+        return cls(
+            labels=tuple(words[word] for word in data["labels"]),
+            structure=PortraitKey(data["structure"]),
+            appearance=PortraitKey(data["appearance"]),
+            zone=None if zone is None else Zone(zone),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,29 +271,19 @@ class JobSpec:
 
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)
-        data["regions"] = [
-            {**asdict(region), "labels": [label.word for label in region.labels]}
-            for region in self.regions
-        ]
+        data["regions"] = [region.to_json() for region in self.regions]
         return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Raises InputError when the spec cannot be read or is of another version."""
-        if data.get("version") != SPEC_VERSION:
-            raise InputError(f"job spec version {data.get('version')!r} is not {SPEC_VERSION}")
+        if data.get("version") not in READABLE_VERSIONS:
+            known = " or ".join(str(version) for version in READABLE_VERSIONS)
+            raise InputError(f"job spec version {data.get('version')!r} is not {known}")
         try:
-            words = {region.word: region for region in Region}
             return cls(
                 identity=PortraitKey(data["identity"]),
-                regions=tuple(
-                    RegionEdit(
-                        labels=tuple(words[word] for word in region["labels"]),
-                        structure=PortraitKey(region["structure"]),
-                        appearance=PortraitKey(region["appearance"]),
-                    )
-                    for region in data["regions"]
-                ),
+                regions=tuple(RegionEdit.from_json(region) for region in data["regions"]),
                 bundle=data["bundle"],
                 params=StageParams.from_json(data["params"]),
                 noise=NoiseMode(data["noise"]),
@@ -232,6 +327,10 @@ def _overlay(base: T, data: Mapping[str, Any], *, where: str) -> T:
 
 def _checked(kind: Any, value: Any, *, where: str) -> Any:
     """`value` as `kind`; numbers must be finite and not negative, step counts whole."""
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise InputError(f"{where} is {value!r}: use true or false")
+        return value
     if issubclass(kind, StrEnum):
         try:
             return kind(value)
@@ -244,4 +343,6 @@ def _checked(kind: Any, value: Any, *, where: str) -> Any:
         raise InputError(f"{where} is {value!r}: a finite {kind.__name__} from 0 up is needed")
     if where.endswith("steps") and value < 1:
         raise InputError(f"{where} is {value!r}: at least one step is needed")
+    if where.endswith("smoothing") and value > MAX_SMOOTHING_PX:
+        raise InputError(f"{where} is {value!r}: at most {MAX_SMOOTHING_PX} pixels are possible")
     return kind(value)

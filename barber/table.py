@@ -2,8 +2,10 @@
 
 Columns: `name`, `identity`, one per region expression (`hair`, `face`, `eyes+brows`, ..) whose
 cell is the portrait that gives the shape, `<region>-colour` for the portrait that gives the colour
-(`colour` is `hair-colour`), `priority`, `seed`, `preset`. Paths are relative to the table. The
-order of the columns is the order of the regions; a later one wins where they overlap.
+(`colour` is `hair-colour`), `<column>-labels` for a portrait's own label map, `priority`, `seed`,
+`preset`, `set` (parameters by hand, "blend.steps=100 align.rate=0.02"). Paths are relative to the
+table. The word `keep` in such a cell stands for the identity's own shape or colour. The order of
+the columns is the order of the regions; a later one wins where they overlap.
 """
 
 from __future__ import annotations
@@ -15,81 +17,43 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
 
 from barber.errors import InputError
-from barber.labels import GROUPS, Region, parse_regions
-from barber.manifest import Manifest
-from barber.pixels import Pixels, portrait_key, read_portrait
-from barber.spec import (
-    JobSpec,
-    PortraitKey,
-    RegionEdit,
-    StageParams,
-    default_preset,
-    preset_params,
+from barber.labels import parse_region, region_words
+from barber.photographs.picture import Picture
+from barber.spec import PortraitKey, apply_settings, preset_params
+from barber.table_rows import (
+    COLOUR,
+    FIXED_COLUMNS,
+    KEEP,
+    LABELS,
+    MAX_SEED,
+    Column,
+    PlannedRow,
+    RowError,
+    RowReader,
+    TableSettings,
 )
 
-COLOUR = "colour"
-FIXED_COLUMNS = ("name", "identity", "priority", "seed", "preset")
-MAX_PRIORITY = 1000
-MAX_SEED = 2**31 - 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowError:
-    """Why one row cannot become a job."""
-
-    line: int  # of the file, the header is line 1
-    name: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"line {self.line} ({self.name}): {self.reason}"
-
-    def to_json(self) -> dict[str, Any]:
-        return {"line": self.line, "name": self.name, "reason": self.reason}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegionPaths:
-    """One region of a row: its labels, and the files that give its shape and its colour."""
-
-    labels: tuple[Region, ...]
-    structure: Path
-    appearance: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One row whose cells are sound: what is composed from which files."""
-
-    line: int
-    name: str
-    identity: Path
-    regions: tuple[RegionPaths, ...]
-    params: StageParams
-    priority: int
-    seed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedRow:
-    """A row as the queue takes it."""
-
-    line: int
-    name: str
-    spec: JobSpec
-    priority: int
+__all__ = [
+    "KEEP",
+    "MAX_SEED",
+    "PlannedRow",
+    "RowError",
+    "Table",
+    "TableError",
+    "TableSettings",
+    "read_table",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A checked table: the rows that can be queued, those that cannot, and the files they name."""
+    """A checked table: the rows that can be queued, those that cannot, and their portraits."""
 
     rows: tuple[PlannedRow, ...]
     errors: tuple[RowError, ...]
-    files: Mapping[PortraitKey, tuple[Path, bytes]] = field(repr=False)  # each distinct portrait
+    pictures: Mapping[PortraitKey, Picture] = field(repr=False)  # each distinct portrait
 
     @property
     def digest(self) -> str:
@@ -111,26 +75,6 @@ class TableError(InputError):
         self.errors = tuple(errors)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableSettings:
-    """What a table's rows get from outside: the bundle they run on and its defaults."""
-
-    bundle_digest: str
-    size: int  # side of the bundle's portraits in pixels
-    presets: Mapping[str, Mapping[str, Any]]  # the bundle's own
-    default_preset: str
-
-    @classmethod
-    def for_bundle(cls, manifest: Manifest, *, preset: str | None = None) -> Self:
-        """The settings that a bundle gives; `preset` is the default of rows that name none."""
-        return cls(
-            bundle_digest=manifest.digest,
-            size=manifest.geometry.image_size,
-            presets=manifest.presets,
-            default_preset=preset or default_preset(manifest.presets),
-        )
-
-
 def read_table(path: Path, settings: TableSettings) -> Table:
     """Reads and checks every row, and every picture that a row names.
 
@@ -143,8 +87,9 @@ def read_table(path: Path, settings: TableSettings) -> Table:
     if header is None:
         raise InputError(f"{path} is empty: give a header line and at least one row")
     columns = _read_header(header[1], path)
-    preset_params(settings.default_preset, settings.presets)  # a wrong default is nobody's row
-    reader = _RowReader(path.parent, columns, settings)
+    # A wrong default is nobody's row.
+    apply_settings(preset_params(settings.default_preset, settings.presets), settings.settings)
+    reader = RowReader(path.parent, columns, settings)
     rows: list[PlannedRow] = []
     errors: list[RowError] = []
     for line, cells in lines:
@@ -157,7 +102,7 @@ def read_table(path: Path, settings: TableSettings) -> Table:
             errors.append(result)
     if not rows and not errors:
         raise InputError(f"{path} has a header and no rows: give at least one")
-    return Table(rows=tuple(rows), errors=tuple(errors), files=reader.files)
+    return Table(rows=tuple(rows), errors=tuple(errors), pictures=reader.pictures)
 
 
 def _read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -181,21 +126,11 @@ def _read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise InputError(f"the table {path}, line {reader.line_num}: {error}") from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Column:
-    """What one column holds: a fixed field, or one side of a region."""
-
-    name: str  # as it stands in the header
-    fixed: str | None = None
-    labels: tuple[Region, ...] = ()
-    is_colour: bool = False
-
-
-def _read_header(cells: Sequence[str], path: Path) -> list[_Column]:
+def _read_header(cells: Sequence[str], path: Path) -> list[Column]:
     columns = [_read_column(cell, path) for cell in cells]
     seen: dict[object, str] = {}
     for column in columns:
-        meaning = column.fixed or (column.labels, column.is_colour)
+        meaning = column.fixed or (column.area, column.is_colour, column.labels_of)
         if meaning in seen:
             raise InputError(
                 f"{path} has the column {column.name!r} twice (first as {seen[meaning]!r}): "
@@ -204,152 +139,34 @@ def _read_header(cells: Sequence[str], path: Path) -> list[_Column]:
         seen[meaning] = column.name
     if "identity" not in seen:
         raise InputError(f"{path} has no column 'identity': add one with the portraits to change")
-    if all(column.fixed for column in columns):
+    for column in columns:
+        if column.labels_of and column.labels_of not in (other.name for other in columns):
+            raise InputError(
+                f"{path} has the column {column.name!r} and no {column.labels_of!r}: a label map "
+                "needs the portrait that it belongs to"
+            )
+    if all(column.area is None for column in columns):
         raise InputError(f"{path} has no region column: add {_region_words()}")
     return columns
 
 
-def _read_column(cell: str, path: Path) -> _Column:
+def _read_column(cell: str, path: Path) -> Column:
     name = cell.strip().lower()
     if name in FIXED_COLUMNS:
-        return _Column(name=name, fixed=name)
+        return Column(name=name, fixed=name)
+    if name.endswith(f"-{LABELS}"):
+        return Column(name=name, labels_of=name.removesuffix(f"-{LABELS}"))
     region = "hair" if name == COLOUR else name.removesuffix(f"-{COLOUR}")
     try:
-        labels = parse_regions(region)
+        area = parse_region(region)
     except InputError as error:
         raise InputError(
-            f"{path} has an unknown column {cell.strip()!r}: use {', '.join(FIXED_COLUMNS)}, "
-            f"{COLOUR}, {_region_words()}"
+            f"{path} has an unknown column {cell.strip()!r} ({error}): use "
+            f"{', '.join(FIXED_COLUMNS)}, {COLOUR}, {_region_words()}"
         ) from error
-    return _Column(name=name, labels=labels, is_colour=region != name)
+    return Column(name=name, area=area, is_colour=region != name)
 
 
 def _region_words() -> str:
-    words = [region.word for region in Region if region is not Region.BACKGROUND]
-    known = ", ".join(dict.fromkeys([*GROUPS, *words]))
-    return f"a region ({known}; joined by '+'), or <region>-{COLOUR}"
-
-
-class _RowReader:
-    """Turns the cells of one row after another into planned rows; each picture is read once."""
-
-    def __init__(self, folder: Path, columns: Sequence[_Column], settings: TableSettings) -> None:
-        self._folder = folder
-        self._columns = columns
-        self._settings = settings
-        self._names: dict[str, int] = {}  # name -> line
-        self._pictures: dict[Path, PortraitKey | InputError] = {}
-        self.files: dict[PortraitKey, tuple[Path, bytes]] = {}
-
-    def read(self, line: int, cells: Sequence[str]) -> PlannedRow | RowError:
-        fixed = [c.fixed for c in self._columns]
-        name = cells[fixed.index("name")].strip() if "name" in fixed[: len(cells)] else ""
-        name = name or f"row-{line}"
-        try:
-            return self._planned(self._checked(line, name, cells))
-        except InputError as error:
-            shown = name if name.isprintable() else ascii(name)
-            return RowError(line=line, name=shown, reason=str(error))
-
-    def _checked(self, line: int, name: str, cells: Sequence[str]) -> Row:
-        if len(cells) > len(self._columns):
-            raise InputError(
-                f"has {len(cells)} cells under {len(self._columns)} columns: "
-                "put quotes around a cell that holds the separator"
-            )
-        if not name.isprintable():
-            raise InputError(
-                f"the name {name!r} has characters that cannot be shown: leave them out"
-            )
-        if name in self._names:
-            raise InputError(f"the name is used on line {self._names[name]}: give another")
-        self._names[name] = line
-        values = {c.fixed: v.strip() for c, v in zip(self._columns, cells, strict=False) if c.fixed}
-        if not values.get("identity"):
-            raise InputError("has no identity: name the portrait to change")
-        identity = self._folder / values["identity"]
-        preset = values.get("preset") or self._settings.default_preset
-        return Row(
-            line=line,
-            name=name,
-            identity=identity,
-            regions=self._regions(identity, cells),
-            params=preset_params(preset, self._settings.presets),
-            priority=_whole(values, "priority", -MAX_PRIORITY, MAX_PRIORITY),
-            seed=_whole(values, "seed", 0, MAX_SEED),
-        )
-
-    def _regions(self, identity: Path, cells: Sequence[str]) -> tuple[RegionPaths, ...]:
-        """The row's regions in column order; a colour alone leaves the identity's own shape."""
-        shapes: dict[tuple[Region, ...], Path | None] = {}
-        colours: dict[tuple[Region, ...], Path] = {}
-        for column, cell in zip(self._columns, cells, strict=False):
-            if column.fixed or not cell.strip():
-                continue
-            path = self._folder / cell.strip()
-            shapes.setdefault(column.labels, None)
-            if column.is_colour:
-                colours[column.labels] = path
-            else:
-                shapes[column.labels] = path
-        if not shapes:
-            raise InputError("changes nothing: fill at least one region or colour cell")
-        regions = []
-        for labels, shape in shapes.items():
-            structure = shape or identity
-            appearance = colours.get(labels, structure)
-            regions.append(RegionPaths(labels=labels, structure=structure, appearance=appearance))
-        return tuple(regions)
-
-    def _planned(self, row: Row) -> PlannedRow:
-        spec = JobSpec(
-            identity=self._portrait(row.identity),
-            regions=tuple(
-                RegionEdit(
-                    labels=region.labels,
-                    structure=self._portrait(region.structure),
-                    appearance=self._portrait(region.appearance),
-                )
-                for region in row.regions
-            ),
-            bundle=self._settings.bundle_digest,
-            params=row.params,
-            seed=row.seed,
-        )
-        return PlannedRow(line=row.line, name=row.name, spec=spec, priority=row.priority)
-
-    def _portrait(self, path: Path) -> PortraitKey:
-        """Raises InputError when the file is missing or its picture cannot be used."""
-        if path not in self._pictures:
-            self._pictures[path] = self._read_picture(path)
-        found = self._pictures[path]
-        if isinstance(found, InputError):
-            raise InputError(str(found))
-        return found
-
-    def _read_picture(self, path: Path) -> PortraitKey | InputError:
-        try:
-            data = path.read_bytes()
-            pixels: Pixels = read_portrait(data, self._settings.size, name=path.name)
-        except OSError as error:
-            return InputError(f"the file {path} cannot be read: {error.strerror}")
-        except ValueError:  # a NUL byte
-            return InputError(f"{str(path)!r} cannot be the name of a file: correct the cell")
-        except InputError as error:
-            return error
-        key = portrait_key(pixels)
-        self.files.setdefault(key, (path, data))
-        return key
-
-
-def _whole(values: Mapping[str, str], name: str, low: int, high: int) -> int:
-    text = values.get(name, "")
-    if not text:
-        return 0
-    try:
-        number = int(text)
-    except ValueError:
-        number = low - 1
-    if not low <= number <= high:
-        raise InputError(f"{name} is {text!r}: give a whole number from {low} to {high}")
-    return number
+    words = ", ".join(region_words())
+    return f"a region ({words}; joined by '+'), <region>-{COLOUR}, or <column>-{LABELS}"

@@ -119,7 +119,9 @@ def _whole(view: JobView) -> dict[str, Any]:
     return _job(view.row) | {
         "bundle_name": view.bundle_name,
         "spec": view.spec.to_json(),
+        "findings": list(view.findings),
         "stages": [_stage(stage) for stage in view.stages],
+        "dropped": list(view.dropped),
         "events": [_plain(event) for event in view.events],
     }
 

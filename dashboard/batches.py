@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from barber.catalogue import activity, jobs, workers
+from barber.catalogue import activity, findings, jobs, workers
 from barber.catalogue.activity import RunningStage
 from barber.catalogue.status import JobStatus
 from barber.catalogue.workers import WorkerRow
@@ -62,6 +62,8 @@ def show(batch_id: int) -> ResponseReturnValue:
     """One batch: how far it is, what was refused, its jobs."""
     with record.transaction() as session:
         batch = jobs.batch(session, batch_id)
+        warned = findings.warned(session, batch_id)
+        warnings = findings.warnings_by_check(session, batch_id) if warned else {}
         found = page_of(
             lambda limit: jobs.jobs(
                 session, batch_id=batch_id, limit=limit, before=place(request.args)
@@ -73,6 +75,8 @@ def show(batch_id: int) -> ResponseReturnValue:
         "_batch.html",
         poll_s=None if batch.finished else BATCH_POLL_S,
         batch=batch,
+        warned=warned,
+        warnings=warnings,
         page=found,
         order=BAR_ORDER,
         now=datetime.now(UTC),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from barber.labels import GROUPS, Region
 from barber.plan import PlannedStage, StageKind, Variant, variants
 from barber.spec import JobSpec, PortraitKey
 
@@ -17,20 +16,12 @@ class Input:
     gives: str  # "identity", "hair", "hair shape + lips colour"
 
 
-def region_words(labels: tuple[Region, ...]) -> str:
-    """The labels of a region as people ask for them: a group's name, or the labels joined."""
-    for name, group in GROUPS.items():
-        if tuple(sorted(group)) == labels:
-            return name
-    return "+".join(label.word for label in labels)
-
-
 def inputs(spec: JobSpec) -> tuple[Input, ...]:
     """Every distinct portrait, identity first, with what it gives."""
     gives: dict[PortraitKey, list[str]] = {key: [] for key in spec.portraits}
     gives[spec.identity].append("identity")
     for region in spec.regions:
-        words = region_words(region.labels)
+        words = region.area.words
         if region.structure == region.appearance:
             gives[region.structure].append(words)
             continue

@@ -18,7 +18,7 @@ from barber.plan import PlannedStage, StageKind, plan
 from barber.spec import JobSpec
 from dashboard import live, record
 from dashboard.graph import lay_out
-from dashboard.inputs import inputs, region_words, stage_words
+from dashboard.inputs import inputs, stage_words
 from dashboard.paging import page_of, place, whole_number
 
 blueprint = Blueprint("jobs", __name__)
@@ -128,7 +128,6 @@ def facts_of(view: JobView, now: datetime) -> dict[str, Any]:
         "job": view.row,
         "view": view,
         "inputs": inputs(view.spec),
-        "region_words": region_words,
         "graph": lay_out(view.stages),
         "cards": cards,
         "masks": [c for c in cards.values() if c.stage.kind == StageKind.TARGET and c.picture],

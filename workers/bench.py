@@ -17,10 +17,10 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from barber.catalogue import portraits, stages
+from barber.catalogue import making, portraits, stages
 from barber.catalogue.db import transaction
 from barber.catalogue.store import Store, StoredFile
-from barber.errors import InputError, StoreError
+from barber.errors import InputError, StageError, StoreError
 from barber.pixels import encode_png
 from barber.plan import ArtifactKey, StageKind, plan
 from barber.settings import Settings
@@ -93,7 +93,7 @@ class Bench:
         try:
             succeeded = self._work(claim)
         except Exception as error:  # noqa: BLE001 (the verdict table is the handler of them all)
-            return Outcome(claimed=True, verdict=self._settle(claim, error, facts))
+            return Outcome(claimed=True, verdict=self._settle(claim, self._named(error), facts))
         seconds = round(time.monotonic() - began, 2)
         log.info(
             "stage succeeded" if succeeded else "stage was taken over, the result is dropped",
@@ -118,7 +118,7 @@ class Bench:
             self._check_bundle(claim)
             artifact = self._compute(claim, heart)
             recipe = self._recipe(claim, artifact)
-            files = self._store(artifact, recipe)
+            files = self._store(claim, artifact, recipe)
             self.failpoints.hit(kind, Point.BEFORE_FINISH)
             return self._write(
                 lambda session: stages.finish(session, claim, files=files, recipe=recipe)
@@ -149,7 +149,11 @@ class Bench:
         from barber.artifacts import Portrait
 
         with transaction(self.engine) as session:
-            return Portrait(sha256=key, pixels=portraits.pixels(session, self.store, key))
+            return Portrait(
+                sha256=key,
+                pixels=portraits.pixels(session, self.store, key),
+                label_map=portraits.label_map(session, self.store, key),
+            )
 
     def _artifact(self, key: ArtifactKey, kind: StageKind) -> Artifact:
         """Reads an input; a damaged one is built again by its own stage.
@@ -168,21 +172,42 @@ class Bench:
             raise
 
     def _recipe(self, claim: stages.Claim, artifact: Artifact) -> dict[str, object]:
-        """How to make the same again; no times in it, so that equal work gives equal bytes."""
+        """What the catalogue keeps of a stage; results are joined from the recipes of theirs."""
         stage = claim.planned
         return {
             "spec": claim.spec.to_json(),
             "stage": {"kind": stage.kind, "slot": stage.slot, "key": stage.key},
-            "bundle": {"name": claim.bundle_name, "digest": self.bundle.digest},
-            "versions": self.versions,
+            "bundle": self._bundle_facts(),
+            "environment": self.versions,
             "losses": dict(artifact.losses),
+            "dropped": list(getattr(artifact, "dropped", ())),
         }
 
-    def _store(self, artifact: Artifact, recipe: Mapping[str, object]) -> dict[str, StoredFile]:
+    def _bundle_facts(self) -> dict[str, object]:
+        files = {name: record.sha256 for name, record in self.bundle.manifest.files.items()}
+        return {"name": self.bundle.name, "digest": self.bundle.digest, "files": files}
+
+    def _store(
+        self, claim: stages.Claim, artifact: Artifact, recipe: Mapping[str, object]
+    ) -> dict[str, StoredFile]:
+        """Puts the artifact into the store, and its pictures; the result's carries its recipe."""
         contents = {ARTIFACT_FILE: (artifact.to_bytes(), ARTIFACT_TYPE)}
+        carried: Mapping[str, object] | None = None
+        if claim.planned.kind is StageKind.BLEND:
+            own: dict[str, Mapping[str, object]] = {claim.planned.key: recipe}
+            spec = claim.spec
+            carried = self._write(lambda session: making.recipe(session, spec, own)).to_json()
         for name, pixels in artifact.pictures().items():
-            contents[f"{name}.png"] = (encode_png(pixels, recipe=recipe), "image/png")
+            contents[f"{name}.png"] = (encode_png(pixels, recipe=carried), "image/png")
         return {name: self.store.store_file(*content) for name, content in contents.items()}
+
+    def _named(self, error: Exception) -> Exception:
+        """An error about portraits with their names, for the operator knows no digests."""
+        if not (isinstance(error, StageError) and error.portraits):
+            return error
+        keys = [PortraitKey(key) for key in error.portraits]
+        rows = self._write(lambda session: portraits.portraits(session, keys))
+        return error.naming({key: row.name for key, row in rows.items()})
 
     def _settle(
         self, claim: stages.Claim, error: Exception, facts: Mapping[str, object]

@@ -26,11 +26,14 @@ from sqlalchemy.orm import Session
 from barber.catalogue import dispatch, events, outbox
 from barber.catalogue import workers as roster
 from barber.catalogue.db import open_engine, transaction
+from barber.catalogue.store import Store
+from barber.chaos.rules import ChaosRules
 from barber.errors import SettingsError
 from barber.plan import METHOD_VERSION
 from barber.settings import Settings
 from workers.app import create_app
 from workers.chords import publish
+from workers.folder import clear_unfinished
 from workers.logs import configure_logging
 
 log = logging.getLogger("workers.dispatcher")  # not __name__: the module runs as __main__
@@ -40,6 +43,7 @@ PRESENCE = "dispatcher"
 PRESENCE_S = 2.0  # between two signs of life
 LONGEST_PAUSE_S = 5.0  # between two tries while the database is away
 PRUNE_S = 3600.0  # between two deletions of old events
+ABANDONED_S = 3600.0  # a half-written file that old belongs to a process that is gone
 
 STEPS: tuple[tuple[str, Callable[[Session, Settings], int]], ...] = (
     ("stages lost with their worker", dispatch.reap),
@@ -65,6 +69,7 @@ class Dispatcher:
         self.name = f"{PRESENCE}@{socket.gethostname()}"
         self._presence_due = 0.0
         self._prune_due = 0.0
+        self._rules = ChaosRules.parse(settings.chaos)
 
     def run(self, stop: threading.Event) -> None:
         """Ticks until told to stop; outlives a database or a broker that is away."""
@@ -110,14 +115,16 @@ class Dispatcher:
         return published
 
     def prune(self) -> None:
-        """Deletes old events now and then, so that their table stays small."""
+        """Deletes old events, and what killed processes left half-written, now and then."""
         if time.monotonic() < self._prune_due:
             return
         with transaction(self.engine) as session:
             rows = events.prune(session)
+        files = Store(self.settings.store_dir).clear_unfinished(ABANDONED_S)
+        files += clear_unfinished(self.settings.broker_dir, ABANDONED_S)
         self._prune_due = time.monotonic() + PRUNE_S
-        if rows:
-            log.info("old events deleted", extra={"rows": rows})
+        if rows or files:
+            log.info("old events and half-written files deleted", extra={"rows": rows + files})
 
     def show_presence(self) -> None:
         """Keeps this process's row among the workers fresh, for the console."""
@@ -142,7 +149,8 @@ class Dispatcher:
 
     def _publish(self, row: outbox.OutboxRow) -> bool:
         try:
-            publish(self.app, row.topic, row.payload)
+            for _ in range(self._copies(row)):
+                publish(self.app, row.topic, row.payload)
         except self._broker_errors as error:
             if not self._broker_is_down:
                 log.warning("the broker cannot be reached, messages wait: %s", error)
@@ -152,6 +160,15 @@ class Dispatcher:
             log.info("the broker is back")
         self._broker_is_down = False
         return True
+
+
+    def _copies(self, row: outbox.OutboxRow) -> int:
+        """How often a row is published: once, unless this is a chaos run."""
+        if self._rules is None:
+            return 1
+        if self._rules.falls(self._rules.drop, row.id, "drop row"):
+            return 0
+        return 1 + self._rules.falls(self._rules.double, row.id, "double row")
 
 
 def main() -> int:

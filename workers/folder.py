@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -18,6 +19,25 @@ from kombu.exceptions import ChannelError
 from kombu.transport import filesystem
 from kombu.utils.encoding import bytes_to_str, str_to_bytes
 from kombu.utils.json import dumps, loads
+
+
+def clear_unfinished(folder: Path, older_s: float = 0.0) -> int:
+    """Deletes what killed processes left of messages; the catalogue sends those again.
+
+    Args:
+        folder: The broker's.
+        older_s: Only files of that age; 0 when no process uses the folder.
+
+    Returns:
+        How many files.
+    """
+    count = 0
+    for part in folder.glob("**/*.part"):
+        with suppress(FileNotFoundError):
+            if time.time() - part.stat().st_mtime >= older_s:
+                part.unlink()
+                count += 1
+    return count
 
 
 class Channel(filesystem.Channel):

@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session
 from barber.catalogue import dispatch
 from barber.catalogue import workers as roster
 from barber.catalogue.db import open_engine, transaction
+from barber.chaos.rules import ChaosRules
 from barber.errors import BarberError
 from barber.plan import METHOD_VERSION
 from barber.settings import Settings
@@ -49,6 +50,7 @@ class Runtime:
     versions: Mapping[str, str]  # what results depend on, and the seconds of the warm-up
     engine: Engine
     bench: Bench | None  # None on a worker without the stages' queue
+    rules: ChaosRules | None = None  # of a chaos run
     ended: threading.Event = field(default_factory=threading.Event)
     busy: bool = False
 
@@ -59,6 +61,8 @@ class Runtime:
             Whether the message did its work or was not needed any more.
         """
         assert self.bench is not None, "a stage came to a worker without the stages' queue"
+        if self.rules and self.rules.falls(self.rules.drop, stage_id, generation, "drop"):
+            return False  # as if the message had never come
         self.busy = True
         try:
             outcome = self.bench.run(stage_id, generation)
@@ -73,6 +77,8 @@ class Runtime:
 
     def fan_in(self, job_id: int, generation: int) -> bool:
         """Offers the job's blend when everything before it has succeeded."""
+        if self.rules and self.rules.falls(self.rules.drop, job_id, generation, "drop fan-in"):
+            return False
         with transaction(self.engine) as session:
             return dispatch.offer_blend(session, job_id, generation)
 
@@ -139,8 +145,13 @@ def start(settings: Settings, *, name: str, queues: Sequence[str]) -> Runtime:
     began = time.monotonic()
     engine = open_engine(settings, application=f"worker {name}")
     versions = {"python": platform.python_version(), "method": str(METHOD_VERSION)}
-    bench = None
-    if GPU in queues:
+    rules = ChaosRules.parse(settings.chaos)
+    bench: Bench | None = None
+    if GPU in queues and rules:
+        from workers.toy import ToyBench
+
+        bench = ToyBench(rules, settings=settings, engine=engine, worker=name, versions=versions)
+    elif GPU in queues:
         bundle, versions = _load(settings, versions)
         bench = Bench(
             settings=settings, engine=engine, bundle=bundle, worker=name, versions=versions
@@ -154,6 +165,7 @@ def start(settings: Settings, *, name: str, queues: Sequence[str]) -> Runtime:
         versions={**versions, "warm_up_s": str(seconds)},
         engine=engine,
         bench=bench,
+        rules=rules,
     )
 
 
@@ -163,11 +175,12 @@ def _load(settings: Settings, versions: dict[str, str]) -> tuple[Any, dict[str, 
 
     from barber.manifest import find_bundle
     from barber.models.bundle import ModelBundle
+    from barber.models.machine import environment
 
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    bundle = ModelBundle.load(find_bundle(settings.bundle), torch.device(settings.device))
-    return bundle, {**versions, "torch": torch.__version__}
+    torch.set_num_threads(settings.threads)
+    path = find_bundle(settings.bundle, settings.bundles_dir)
+    bundle = ModelBundle.load(path, torch.device(settings.device))
+    return bundle, {**versions, **environment(bundle.device)}
 
 
 def stop_worker() -> None:

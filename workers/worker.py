@@ -39,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.from_env(os.environ)
         queues = _checked_queues(options.queues)
-        if GPU in queues:
-            read_manifest(find_bundle(settings.bundle))
+        if GPU in queues and not settings.chaos:
+            read_manifest(find_bundle(settings.bundle, settings.bundles_dir))
     except BarberError as error:
         log.error("the worker does not start: %s", error)
         return REFUSED_EXIT_CODE

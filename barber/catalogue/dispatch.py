@@ -106,7 +106,11 @@ def _take_back(session: Session, row: flow.AnyRow, lost: Iterable[Any]) -> int:
 
 
 def _grace_s(session: Session, settings: Settings) -> float:
-    """How long a message may wait: longer than asked for when the queue is long and slow."""
+    """How long a message may wait: longer than asked for when the queue is long and slow.
+
+    While nothing runs and nothing was claimed for as long, no queue is the reason: the broker has
+    lost its messages.
+    """
     recent = (
         select(func.coalesce(Attempt.ended_at, func.now()) - Attempt.started_at)
         .order_by(Attempt.id.desc())
@@ -121,9 +125,16 @@ def _grace_s(session: Session, settings: Settings) -> float:
             .group_by(Stage.status)
         ).all()
     )
-    busy = max(1, counts.get(StageStatus.RUNNING, 0))
-    expected_s = float(mean_s) * counts.get(StageStatus.DISPATCHED, 0) / busy
+    running = counts.get(StageStatus.RUNNING, 0)
+    if not running and not _claimed_within(session, settings.grace_s):
+        return settings.grace_s
+    expected_s = float(mean_s) * counts.get(StageStatus.DISPATCHED, 0) / max(1, running)
     return max(settings.grace_s, SAFE_WAITS * expected_s)
+
+
+def _claimed_within(session: Session, seconds: float) -> bool:
+    latest = select(Attempt.started_at).order_by(Attempt.id.desc()).limit(1).scalar_subquery()
+    return bool(session.scalar(select(latest > flow.in_seconds(-seconds))))
 
 
 def sweep(session: Session, settings: Settings) -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from PIL import Image
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -15,7 +14,8 @@ from sqlalchemy.orm import Session
 from barber.catalogue.store import Store
 from barber.catalogue.tables import Portrait
 from barber.errors import NotFound
-from barber.pixels import Pixels, decode, encode_png, portrait_key, read_portrait
+from barber.photographs.picture import LabelMap, Picture, decode_labels
+from barber.pixels import Pixels, decode, encode_png, fit_portrait, portrait_key
 from barber.spec import PortraitKey
 
 
@@ -29,6 +29,9 @@ class PortraitRow:
     height: int
     side_px: int
     file_sha256: str
+    labels_file_sha256: str | None  # of its own label map
+    photo_file_sha256: str | None  # of the photograph that it was cut from
+    crop: Mapping[str, Any] | None  # how it was cut
     created_at: datetime
 
 
@@ -39,20 +42,50 @@ def register(session: Session, store: Store, data: bytes, *, size: int, name: st
         InputError: The picture cannot be used; see `pixels.read_portrait`.
         StoreError: The store cannot take the file.
     """
-    pixels = read_portrait(data, size, name=name)
-    key = portrait_key(pixels)
-    with Image.open(io.BytesIO(data)) as image:
-        width, height = image.size
-    statement = insert(Portrait).values(
-        sha256=key,
+    pixels = decode(data, name=name)
+    portrait = fit_portrait(pixels, size, name=name)
+    height, width, _ = pixels.shape
+    picture = Picture(
+        key=portrait_key(portrait),
         name=name,
         width=width,
         height=height,
-        side_px=size,
-        file_sha256=store.put(encode_png(pixels)),
+        size=size,
+        png=encode_png(portrait),
     )
-    session.execute(statement.on_conflict_do_nothing())
-    return key
+    keep(session, store, picture)
+    return picture.key
+
+
+def keep(session: Session, store: Store, picture: Picture) -> None:
+    """Keeps a portrait; one that is known already learns at most which photograph it is from.
+
+    Raises:
+        StoreError: The store cannot take a file.
+    """
+    labels, photo = picture.labels_png, picture.photo
+    statement = insert(Portrait).values(
+        sha256=picture.key,
+        name=picture.name,
+        width=picture.width,
+        height=picture.height,
+        side_px=picture.size,
+        file_sha256=store.put(picture.png),
+        labels_file_sha256=None if labels is None else store.put(labels),
+        photo_file_sha256=None if photo is None else store.put(photo),
+        crop=None if picture.crop is None else picture.crop.to_json(),
+    )
+    if photo is None:
+        session.execute(statement.on_conflict_do_nothing())
+        return
+    origin = {name: statement.excluded[name] for name in ("photo_file_sha256", "crop")}
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[Portrait.sha256],
+            set_=origin,
+            where=Portrait.photo_file_sha256.is_(None),
+        )
+    )
 
 
 def pixels(session: Session, store: Store, key: PortraitKey) -> Pixels:
@@ -63,6 +96,17 @@ def pixels(session: Session, store: Store, key: PortraitKey) -> Pixels:
         StoreError: Its file is missing or damaged.
     """
     return decode(store.get(file_of(session, key)), name=f"portrait {key[:12]}")
+
+
+def label_map(session: Session, store: Store, key: PortraitKey) -> LabelMap | None:
+    """A portrait's own label map, uint8 [h, h]; None when the parser is to be asked.
+
+    Raises:
+        StoreError: Its file is missing or damaged.
+    """
+    query = select(Portrait.labels_file_sha256).where(Portrait.sha256 == key)
+    digest = session.scalar(query)
+    return None if digest is None else decode_labels(store.get(digest))
 
 
 def file_of(session: Session, key: PortraitKey) -> str:

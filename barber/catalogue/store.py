@@ -11,6 +11,8 @@ import os
 import re
 import shutil
 import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,7 +88,8 @@ class Store:
         if not _holds(path, data):
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                _write_whole(path, data)
+                self._unfinished.mkdir(parents=True, exist_ok=True)
+                _write_whole(path, data, self._unfinished)
             except OSError as error:
                 raise self._refusal(path, len(data), error) from error
         return sha256
@@ -94,6 +97,24 @@ class Store:
     def store_file(self, data: bytes, media_type: str) -> StoredFile:
         """Like `put`, with what the catalogue wants to know about the file."""
         return StoredFile(sha256=self.put(data), size_bytes=len(data), media_type=media_type)
+
+    def clear_unfinished(self, older_s: float = 0.0) -> int:
+        """Deletes what killed writers left half-written; returns how many files.
+
+        Args:
+            older_s: Only files that nobody has touched for so long; 0 when nobody writes.
+        """
+        count = 0
+        for part in self._unfinished.glob("*"):
+            with suppress(FileNotFoundError):
+                if time.time() - part.stat().st_mtime >= older_s:
+                    part.unlink()
+                    count += 1
+        return count
+
+    @property
+    def _unfinished(self) -> Path:
+        return self.root / "unfinished"
 
     def _refusal(self, path: Path, size: int, error: OSError) -> StoreError:
         if error.errno in FULL:
@@ -112,9 +133,9 @@ def _holds(path: Path, data: bytes) -> bool:
         return False
 
 
-def _write_whole(path: Path, data: bytes) -> None:
-    """Writes beside the goal, flushes to the disk, and renames: readers see all or nothing."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+def _write_whole(path: Path, data: bytes, unfinished: Path) -> None:
+    """Writes elsewhere on the disk, flushes, and renames: readers see all or nothing."""
+    handle, name = tempfile.mkstemp(dir=unfinished)
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:

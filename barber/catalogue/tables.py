@@ -81,6 +81,9 @@ class Portrait(Base):
     __table_args__ = (
         CheckConstraint(_digest("sha256"), name="sha256_hex"),
         CheckConstraint(_digest("file_sha256"), name="file_hex"),
+        CheckConstraint(_digest("labels_file_sha256"), name="labels_hex"),
+        CheckConstraint(_digest("photo_file_sha256"), name="photo_hex"),
+        CheckConstraint("(photo_file_sha256 IS NULL) = (crop IS NULL)", name="origin"),
         CheckConstraint("width > 0 AND height > 0 AND side_px > 0", name="sizes"),
     )
     sha256: Mapped[str] = mapped_column(primary_key=True)
@@ -89,6 +92,10 @@ class Portrait(Base):
     height: Mapped[int]
     side_px: Mapped[int]  # after the resize
     file_sha256: Mapped[str]  # of the PNG in the store
+    labels_file_sha256: Mapped[str | None]  # of its own label map, an index PNG; else it is parsed
+    photo_file_sha256: Mapped[str | None]  # of the photograph that it was cut from
+    # How it was cut, so that a result can go back into the photograph.
+    crop: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -142,6 +149,7 @@ class Job(Base):
     result_key: Mapped[str | None] = mapped_column(ForeignKey("artifact.key"))
     error_class: Mapped[str | None]  # of the first stage that failed for good
     error: Mapped[str | None]
+    findings: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'::jsonb"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

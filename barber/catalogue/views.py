@@ -16,9 +16,18 @@ from barber.catalogue.events import EventRow
 from barber.catalogue.portraits import PortraitRow, portraits
 from barber.catalogue.status import JobStatus, Outcome, StageStatus
 from barber.catalogue.store import StoredFile
-from barber.catalogue.tables import ArtifactFile, Attempt, Batch, Job, Stage, StagePreview
+from barber.catalogue.tables import (
+    Artifact,
+    ArtifactFile,
+    Attempt,
+    Batch,
+    Job,
+    Stage,
+    StagePreview,
+)
 from barber.errors import NotFound
 from barber.plan import ArtifactKey, StageKind
+from barber.preflight.findings import Verdict
 from barber.spec import JobSpec, PortraitKey
 
 EVENTS_SHOWN = 200
@@ -34,7 +43,7 @@ class BatchRow:
     submitted_by: str | None
     created_at: datetime
     paused: bool
-    refused: tuple[dict[str, Any], ...]  # each {line, name, reason}
+    refused: tuple[dict[str, Any], ...]  # each {line, name, reason, findings}
     counts: Mapping[JobStatus, int]  # jobs by status; every status is present
     progress: float  # 0..1, the mean over all stages of its jobs
 
@@ -68,6 +77,7 @@ class JobRow:
     result_file: str | None  # digest of the result's PNG
     identity: PortraitKey
     portraits: tuple[PortraitKey, ...]  # identity first
+    warnings: int  # of pre-flight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +149,8 @@ class JobView:
     bundle_name: str
     generation: int
     result_key: ArtifactKey | None
+    findings: tuple[dict[str, Any], ...]  # of pre-flight: warnings, and what was not checked
+    dropped: tuple[str, ...]  # loss terms of the result left out because their mask was empty
     stages: tuple[StageView, ...]  # in the order of the plan
     portraits: Mapping[PortraitKey, PortraitRow]
     events: tuple[EventRow, ...]  # oldest first, the latest 200
@@ -208,10 +220,17 @@ def job(session: Session, job_id: int) -> JobView:
         bundle_name=row.bundle_name,
         generation=row.generation,
         result_key=row.result_key,
+        findings=tuple(row.findings),
+        dropped=_dropped(session, row.result_key),
         stages=_stage_views(session, job_id),
         portraits=portraits(session, job_row.portraits),
         events=tuple(events.last_of_job(session, job_id, EVENTS_SHOWN)),
     )
+
+
+def _dropped(session: Session, result_key: str | None) -> tuple[str, ...]:
+    recipe = session.scalar(select(Artifact.recipe).where(Artifact.key == result_key))
+    return tuple((recipe or {}).get("dropped", ()))
 
 
 def _counts(session: Session, batch_ids: Iterable[int]) -> dict[int, dict[JobStatus, int]]:
@@ -283,6 +302,7 @@ def _job_row(row: Any, progress: float, result_file: str | None) -> JobRow:
         result_file=result_file,
         identity=keys[0],
         portraits=tuple(dict.fromkeys(keys)),
+        warnings=sum(finding["verdict"] == Verdict.WARN for finding in row.findings),
     )
 
 

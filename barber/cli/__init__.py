@@ -1,20 +1,26 @@
 """The `barber` command: one verb per thing a person does.
 
 Every failure is one sentence on standard error and an exit code: 1 for what was refused or went
-wrong, 2 for a command that was not understood, 130 for Ctrl-C. Torch is loaded by `compose` alone.
+wrong, 2 for a command that was not understood, 130 for Ctrl-C. Torch is loaded by
+`compose`, `replay`, `bundle add` and `bundle verify` alone.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import click
 
+from barber.cli.bundle_verbs import bundle
+from barber.cli.chaos_verb import chaos
 from barber.cli.failures import explain
-from barber.cli.queue_verbs import cancel, jobs, retry, show, submit, watch
-from barber.cli.studio_verbs import bundle, compose, faces
+from barber.cli.modes_verb import modes
+from barber.cli.operator_verbs import cancel, pause, priority, resume, retry
+from barber.cli.photograph_verbs import align
+from barber.cli.queue_verbs import jobs, show, submit, watch
+from barber.cli.result_verbs import replay, result
+from barber.cli.studio_verbs import compose, faces
 from barber.cli.system_verbs import demo, up
 
 
@@ -24,6 +30,13 @@ class InOrder(click.Group):
     def list_commands(self, _context: click.Context) -> list[str]:
         return list(self.commands)
 
+    def invoke(self, context: click.Context) -> Any:
+        """Runs a verb; click itself would write an empty line for Ctrl-C."""
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            raise click.Abort from None
+
 
 @click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="barbershop", prog_name="barber")
@@ -31,24 +44,28 @@ def barber() -> None:
     """Hairstyle and face compositing, one portrait or ten thousand."""
 
 
-for verb in (up, demo, submit, jobs, show, watch, retry, cancel, compose, faces, bundle):
+QUEUE = (submit, jobs, show, watch, result, retry, cancel, pause, resume, priority)
+
+for verb in (up, demo, *QUEUE, compose, replay, align, modes, faces, bundle, chaos):
     barber.add_command(verb)
 
 
-def main() -> None:
-    """Runs the command of this process and ends the process with its code."""
-    sys.exit(run(sys.argv[1:], os.environ))
-
-
-def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+def run(
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    ready: Callable[[], None] = lambda: None,
+) -> int:
     """Runs one command; returns its exit code.
 
     Args:
         arguments: Without the program's name.
         environ: Where settings are read from.
+        ready: Called where Ctrl-C may raise: everything after that tells of it in one line.
     """
     as_json = "--json" in arguments
     try:
+        ready()
         code = barber.main(
             args=list(arguments), prog_name="barber", standalone_mode=False, obj=environ
         )

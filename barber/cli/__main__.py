@@ -1,5 +1,5 @@
 """`python -m barber.cli`: the `barber` command."""
 
-from barber.cli import main
+from barber.__main__ import main
 
 main()

@@ -1,9 +1,12 @@
-"""`barber compose` once its input is sound: the one module of the command that loads torch."""
+"""`barber compose` and `barber replay` once their input is sound: the module that loads torch."""
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,59 +17,131 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from barber.artifacts import Portrait
 from barber.errors import InputError
 from barber.models.bundle import ModelBundle
+from barber.models.machine import environment
+from barber.photographs.picture import Picture
 from barber.pipeline import Composition
 from barber.pipeline import compose as compose_spec
-from barber.pixels import Pixels, encode_png
+from barber.pixels import encode_png
 from barber.plan import ArtifactKey, PlannedStage, plan
+from barber.recipe import PortraitOrigin, Recipe, Sidecar
+from barber.results import sidecar_path, write_result, write_whole
 from barber.spec import JobSpec, PortraitKey
 from barber.stages.descent import StepReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Making:
+    """A job that ran in this process."""
+
+    png: bytes  # the result with its recipe
+    recipe: dict[str, Any]  # as in the PNG
+    composition: Composition
+    seconds: float
+    stages: Mapping[str, float]  # seconds by stage
 
 
 def compose_here(
     bundle_path: Path,
     device: str,
     spec: JobSpec,
-    pictures: Mapping[PortraitKey, Pixels],
+    pictures: Mapping[PortraitKey, Picture],
     *,
     out: Path,
     artifacts: Path | None,
     quiet: bool,
+    threads: int = 1,
+    files: Mapping[PortraitKey, str] | None = None,
 ) -> dict[str, Any]:
-    """Runs a job in this process and writes its picture.
+    """Runs a job in this process and writes its picture, with its recipe in it and beside it.
 
     Args:
         bundle_path: The bundle's folder.
         device: Where it runs.
         spec: What is composed.
         pictures: Every portrait of the spec.
-        out: The PNG; it appears whole or not at all, and carries its recipe.
+        out: The PNG; it and its JSON appear whole or not at all.
         artifacts: Directory for what each stage made; nowhere when None.
         quiet: Without progress bars.
+        threads: Of torch on the CPU; another number rounds sums in another way.
+        files: Digests of the portraits' files, for the JSON.
 
     Returns:
         Plain JSON data on the outcome.
 
     Raises:
-        InputError: There is no such device.
+        InputError: There is no such device, or a file cannot be written.
         CheckpointError: The bundle is damaged.
         StageError: The composition cannot be finished.
     """
-    bundle = ModelBundle.load(bundle_path, _device(device))
-    portraits = {key: Portrait(sha256=key, pixels=pixels) for key, pixels in pictures.items()}
+    made = make(bundle_path, device, spec, pictures, threads=threads, quiet=quiet)
+    origins = tuple(_origin(picture, files or {}) for picture in pictures.values())
+    facts = {"seconds": round(made.seconds, 2)}
+    write_result(out, made.png, Sidecar(recipe=made.recipe, origins=origins, made=facts))
+    if artifacts is not None:
+        _keep(artifacts, spec, made.composition)
+    return {
+        "out": str(out),
+        "recipe": str(sidecar_path(out)),
+        "seconds": round(made.seconds, 2),
+        "losses": dict(made.composition.blend.losses),
+        "dropped": list(made.composition.blend.dropped),
+        "stages": dict(made.stages),
+    }
+
+
+def make(
+    bundle_path: Path,
+    device: str,
+    spec: JobSpec,
+    pictures: Mapping[PortraitKey, Picture],
+    *,
+    threads: int,
+    quiet: bool,
+) -> Making:
+    """Runs a job in this process; the arguments and errors are those of `compose_here`."""
+    torch.set_num_threads(threads)
+    bundle = load_bundle(bundle_path, device)
+    portraits = {
+        key: Portrait(sha256=key, pixels=picture.pixels(), label_map=picture.label_map())
+        for key, picture in pictures.items()
+    }
     began = time.monotonic()
     with _Bars(plan(spec), quiet=quiet) as bars:
         composition = compose_spec(bundle, spec, portraits, on_step=bars.on_step)
     seconds = time.monotonic() - began
-    recipe = {"spec": spec.to_json(), "bundle": {"name": bundle.name, "digest": bundle.digest}}
-    _write_whole(out, encode_png(composition.blend.image, recipe=recipe))
-    if artifacts is not None:
-        _keep(artifacts, spec, composition)
-    return {
-        "out": str(out),
-        "seconds": round(seconds, 2),
-        "losses": dict(composition.blend.losses),
-        "stages": bars.seconds,
-    }
+    here = environment(bundle.device)
+    recipe = Recipe.assemble(
+        spec,
+        bundle=bundle.name,
+        bundle_files={name: record.sha256 for name, record in bundle.manifest.files.items()},
+        label_maps={
+            key: hashlib.sha256(picture.labels_png).hexdigest()
+            for key, picture in pictures.items()
+            if picture.labels_png is not None
+        },
+        outcomes={key: (found.losses, here) for key, found in composition.artifacts.items()},
+    ).to_json()
+    return Making(
+        png=encode_png(composition.blend.image, recipe=recipe),
+        recipe=recipe,
+        composition=composition,
+        seconds=seconds,
+        stages=bars.seconds,
+    )
+
+
+def _origin(picture: Picture, files: Mapping[PortraitKey, str]) -> PortraitOrigin:
+    return PortraitOrigin(
+        key=picture.key,
+        name=picture.name,
+        sha256=files.get(picture.key),
+        crop=None if picture.crop is None else picture.crop.to_json(),
+    )
+
+
+def load_bundle(path: Path, device: str) -> ModelBundle:
+    """The networks on a device that is there. Raises InputError or CheckpointError."""
+    return ModelBundle.load(path, _device(device))
 
 
 def _device(name: str) -> torch.device:
@@ -86,19 +161,9 @@ def _keep(folder: Path, spec: JobSpec, composition: Composition) -> None:
     for number, stage in enumerate(plan(spec)):
         artifact = composition.artifacts[stage.key]
         stem = f"{number:02d}-{stage.kind}-{stage.slot}"
-        _write_whole(folder / f"{stem}.safetensors", artifact.to_bytes())
+        write_whole({folder / f"{stem}.safetensors": artifact.to_bytes()})
         for name, pixels in artifact.pictures().items():
-            _write_whole(folder / f"{stem}-{name}.png", encode_png(pixels))
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"{path} cannot be written: {error.strerror}") from error
+            write_whole({folder / f"{stem}-{name}.png": encode_png(pixels)})
 
 
 class _Bars:
@@ -118,6 +183,7 @@ class _Bars:
             stage.key: self._progress.add_task(_title(stage), total=1.0, start=False, note="")
             for stage in stages
         }
+        self._open = deque(stages)
         self._began = time.monotonic()
         self.seconds: dict[str, float] = {}  # by stage
 
@@ -125,23 +191,30 @@ class _Bars:
         self._progress.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._finish_until(None)
         self._progress.stop()
 
     def on_step(self, stage: PlannedStage, report: StepReport) -> None:
+        self._finish_until(stage)
         bar = self._bars[stage.key]
         self._progress.start_task(bar)
         note = f"{report.phase} {report.step}/{report.steps}"
         self._progress.update(bar, completed=report.done, note=note)
-        if report.done >= 1:
-            self._finish(stage)
 
-    def _finish(self, stage: PlannedStage) -> None:
-        now = time.monotonic()
-        self.seconds[_title(stage)] = round(now - self._began, 2)
-        self._began = now
-        if not self._console.is_terminal:
-            self._console.print(f"{_title(stage)}: {self.seconds[_title(stage)]:.1f} s")
+    def _finish_until(self, current: PlannedStage | None) -> None:
+        """Completes the bars before the stage at hand; some stages have no steps to tell of."""
+        while self._open and (current is None or self._open[0].key != current.key):
+            stage = self._open.popleft()
+            now = time.monotonic()
+            self.seconds[_title(stage)] = round(now - self._began, 2)
+            self._began = now
+            self._progress.start_task(self._bars[stage.key])
+            self._progress.update(self._bars[stage.key], completed=1.0)
+            self._progress.stop_task(self._bars[stage.key])
+            if not self._console.is_terminal:
+                self._console.print(f"{_title(stage)}: {self.seconds[_title(stage)]:.1f} s")
 
 
 def _title(stage: PlannedStage) -> str:

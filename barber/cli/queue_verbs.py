@@ -1,4 +1,4 @@
-"""`submit`, `jobs`, `show`, `watch`, `retry`, `cancel`: the verbs of a running system."""
+"""`submit`, `jobs`, `show`, `watch`: work into a running system, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ from barber.catalogue.db import transaction
 from barber.catalogue.jobs import BatchRow, JobRow, JobView, StageView
 from barber.catalogue.status import JobStatus
 from barber.cli.catalogue import Connection, catalogue_options, connect
+from barber.cli.method_options import noise_option, settings_option
 from barber.manifest import find_bundle, read_manifest
+from barber.spec import NoiseMode
 from barber.standalone.submission import Submission, submit_table
 from barber.standalone.watch import COLOURS, follow
 from barber.table import TableSettings
-
-OPERATOR = "barber command"
 
 
 @click.command()
 @click.argument("table", type=click.Path(path_type=Path))
 @click.option("--preset", help="Steps and weights of rows that name none.")
+@settings_option
+@noise_option
 @click.option("--watch", "watching", is_flag=True, help="Stay and show the progress.")
 @click.option("--accept-valid", is_flag=True, help="Queue the sound rows, record the others.")
 @click.option("--again", is_flag=True, help="Queue the table although it was queued before.")
@@ -42,6 +44,8 @@ def submit(
     environ: Mapping[str, str],
     table: Path,
     preset: str | None,
+    settings: tuple[str, ...],
+    noise: NoiseMode,
     watching: bool,
     accept_valid: bool,
     again: bool,
@@ -50,12 +54,14 @@ def submit(
 ) -> int:
     """Queue the rows of a CSV table: name, identity, hair, colour, face, .., priority, seed."""
     with connect(environ, home) as connection:
-        bundle = find_bundle(connection.settings.bundle)
+        bundle = find_bundle(connection.settings.bundle, connection.settings.bundles_dir)
         done = submit_table(
             connection.engine,
             connection.store,
             table,
-            TableSettings.for_bundle(read_manifest(bundle), preset=preset),
+            TableSettings.for_bundle(
+                read_manifest(bundle), preset=preset, settings=settings, noise=noise
+            ),
             connection.settings,
             accept_valid=accept_valid,
             again=again,
@@ -82,6 +88,8 @@ def jobs(
     """List jobs, newest first."""
     wanted = JobStatus(status) if status else None
     with connect(environ, home) as connection, transaction(connection.engine) as session:
+        if batch is not None:
+            record.batch(session, batch)  # raises where there is none
         rows = record.jobs(session, batch_id=batch, status=wanted, limit=limit)
     if as_json:
         click.echo(json.dumps([plain(row) for row in rows]))
@@ -100,6 +108,7 @@ def show(environ: Mapping[str, str], job: int, home: Path | None, as_json: bool)
         result = connection.store.path(view.row.result_file) if view.row.result_file else None
     if as_json:
         facts = plain(view.row) | {"result": str(result) if result else None}
+        facts["dropped"] = list(view.dropped)
         click.echo(json.dumps(facts | {"stages": [plain(stage) for stage in view.stages]}))
         return
     _show_job(view, result)
@@ -113,35 +122,6 @@ def watch(environ: Mapping[str, str], batch: int, home: Path | None, as_json: bo
     """Show a batch until it is over; the code is 0 when all of its jobs succeeded."""
     with connect(environ, home) as connection:
         return _watch(connection, batch, as_json=as_json)
-
-
-@click.command()
-@click.argument("job", type=int)
-@click.option("--stage", type=int, help="Only this stage.")
-@catalogue_options
-@click.pass_obj
-def retry(
-    environ: Mapping[str, str], job: int, stage: int | None, home: Path | None, as_json: bool
-) -> None:
-    """Run the failed stages of a job again, and what depends on them."""
-    with connect(environ, home) as connection, transaction(connection.engine) as session:
-        count = record.retry(session, job, by=OPERATOR, stage_id=stage)
-    _answer(as_json, f"job {job}: {count} stages set back", job_id=job, stages_set_back=count)
-
-
-@click.command()
-@click.argument("job", type=int)
-@click.option("--why", default="asked for on the command line", help="Kept with the job.")
-@catalogue_options
-@click.pass_obj
-def cancel(
-    environ: Mapping[str, str], job: int, why: str, home: Path | None, as_json: bool
-) -> None:
-    """Stop a job; what runs stops at its next step."""
-    with connect(environ, home) as connection, transaction(connection.engine) as session:
-        status = record.cancel(session, job, by=OPERATOR, why=why)
-    sentence = f"job {job} is cancelled" if status is JobStatus.CANCELLED else f"job {job} stops"
-    _answer(as_json, sentence, job_id=job, status=str(status))
 
 
 def plain(value: Any) -> Any:
@@ -166,6 +146,8 @@ def _watch(connection: Connection, batch_id: int, *, as_json: bool) -> int:
         click.echo(json.dumps(plain(batch)))
     else:
         click.echo(_outcome(batch))
+        if batch.counts[JobStatus.SUCCEEDED]:
+            click.echo(f"results: barber result --batch {batch_id} --out FOLDER")
     return 0 if batch.counts[JobStatus.SUCCEEDED] == batch.total else 1
 
 
@@ -203,7 +185,9 @@ def _show_job(view: JobView, result: Path | None) -> None:
     if row.error:
         click.echo(f"error   {row.error}")
     if result:
-        click.echo(f"result  {result}")
+        click.echo(f"result  {result} (with its recipe: barber result {row.id} --out NAME.png)")
+    if view.dropped:
+        click.echo(f"dropped {', '.join(view.dropped)} (colour not compared: too small a region)")
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("stage", "kind", "status", "seconds", "tries", "worker", "error"):
         table.add_column(heading)
@@ -226,10 +210,6 @@ def _stage_cells(stage: StageView) -> tuple[str | Text, ...]:
         stage.worker or "",
         Text(stage.error or ""),
     )
-
-
-def _answer(as_json: bool, sentence: str, **facts: Any) -> None:
-    click.echo(json.dumps(facts) if as_json else sentence)
 
 
 def _print(what: Table | Text) -> None:

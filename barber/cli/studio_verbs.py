@@ -1,88 +1,149 @@
-"""`compose`, `faces` and `bundle show`: what needs no queue and no database."""
+"""`compose` and `faces`: what needs no queue and no database."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
-from barber.errors import InputError
+from barber.cli.method_options import noise_option, settings_option
+from barber.errors import InputError, StageError
 from barber.faces.gallery import write_faces
 from barber.faces.sheets import write_sheets
-from barber.labels import Region, parse_regions
+from barber.interrupts import loading
+from barber.labels import Area, parse_region
 from barber.manifest import find_bundle, read_manifest
-from barber.pixels import Pixels, portrait_key, read_portrait
-from barber.settings import Settings
-from barber.spec import JobSpec, PortraitKey, RegionEdit, default_preset, preset_params
-from barber.table import MAX_SEED
+from barber.photographs.picture import Picture
+from barber.pixels import decode, encode_png, fit_portrait, portrait_key
+from barber.results import check_sidecar
+from barber.settings import Settings, bundles_dir
+from barber.spec import (
+    JobSpec,
+    NoiseMode,
+    PortraitKey,
+    RegionEdit,
+    apply_settings,
+    default_preset,
+    preset_params,
+)
+from barber.table import KEEP, MAX_SEED
 
 DEFAULT_BUNDLE = str(Settings.__dataclass_fields__["bundle"].default)
 FILE = click.Path(path_type=Path)
-Sources = tuple[tuple[Region, ...], Path, Path]  # labels, shape, colour
+Sources = tuple[Area, Path, Path]  # what is covered, shape, colour
 
 
 @click.command()
 @click.option("--identity", type=FILE, required=True, help="Portrait to change.")
 @click.option("--hair", type=FILE, help="Portrait that gives the hair.")
-@click.option("--colour", type=FILE, help="Portrait that gives the hair's colour, if not --hair.")
+@click.option(
+    "--colour", type=FILE, help="Portrait that gives the hair's colour, if not --hair; or keep."
+)
 @click.option("--face", type=FILE, help="Portrait that gives the face.")
 @click.option(
     "--region",
     "regions",
     multiple=True,
     metavar="NAME=SHAPE[:COLOUR]",
-    help="A region from a portrait, for example lips=B.png or eyes+brows=B.png:C.png; repeatable.",
+    help="A region from a portrait, for example beard=B.png, lips=B.png:C.png for the shape from B "
+    "and the colour from C, or hair=B.png:keep for the shape alone; repeatable.",
 )
+@click.option("--reconstruct", is_flag=True, help="Change nothing: the identity, reconstructed.")
 @click.option("--out", type=FILE, required=True, help="Where the PNG goes.")
 @click.option("--preset", help="Steps and weights: official, paper, or one of the bundle's.")
+@settings_option
+@noise_option
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Seed of the noise.")
 @click.option("--bundle", default=DEFAULT_BUNDLE, show_default=True, help="Name or path.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda:0, ..")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="On the CPU; another number gives slightly other pixels.",
+)
 @click.option("--keep-artifacts", type=FILE, help="Directory for what each stage made.")
 @click.option("--json", "as_json", is_flag=True, help="Tell the outcome as JSON.")
+@click.pass_obj
 def compose(
+    environ: Mapping[str, str],
     identity: Path,
     hair: Path | None,
     colour: Path | None,
     face: Path | None,
     regions: tuple[str, ...],
+    reconstruct: bool,
     out: Path,
     preset: str | None,
+    settings: tuple[str, ...],
+    noise: NoiseMode,
     seed: int,
     bundle: str,
     device: str,
+    threads: int,
     keep_artifacts: Path | None,
     as_json: bool,
 ) -> None:
     """Compose one picture here and now; later regions win where they overlap."""
-    path = find_bundle(bundle)
+    path = find_bundle(bundle, bundles_dir(environ))
     manifest = read_manifest(path)
     sources = _sources(identity, hair, colour, face, regions)
+    if bool(sources) == reconstruct:
+        raise InputError(
+            "--reconstruct changes nothing: leave it out, or the regions"
+            if reconstruct
+            else "nothing to change: give --hair, --colour, --face or --region, or --reconstruct"
+        )
+    preset = preset or default_preset(manifest.presets)
+    params = apply_settings(preset_params(preset, manifest.presets), settings)
     pictures = _Pictures(manifest.geometry.image_size)
     spec = JobSpec(
         identity=pictures.read(identity),
         regions=tuple(
             RegionEdit(
-                labels=labels, structure=pictures.read(shape), appearance=pictures.read(look)
+                labels=area.labels,
+                zone=area.zone,
+                structure=pictures.read(shape),
+                appearance=pictures.read(look),
             )
-            for labels, shape, look in sources
+            for area, shape, look in sources
         ),
         bundle=manifest.digest,
-        params=preset_params(preset or default_preset(manifest.presets), manifest.presets),
+        params=params,
+        noise=noise,
         seed=seed,
     )
     _check_writable(out)
     if keep_artifacts is not None:
         keep_artifacts.mkdir(parents=True, exist_ok=True)
 
-    from barber.cli import composing  # loads torch
+    with loading():
+        from barber.cli import composing  # loads torch
 
-    report = composing.compose_here(
-        path, device, spec, pictures.by_key, out=out, artifacts=keep_artifacts, quiet=as_json
-    )
-    click.echo(json.dumps(report) if as_json else f"{out} ({report['seconds']:.0f} s)")
+    try:
+        report = composing.compose_here(
+            path,
+            device,
+            spec,
+            pictures.by_key,
+            out=out,
+            artifacts=keep_artifacts,
+            quiet=as_json,
+            threads=threads,
+            files=pictures.digests,
+        )
+    except StageError as error:
+        raise error.naming(pictures.names) from error
+    report["preset"] = preset
+    told = f"{out} (preset {preset}, {report['seconds']:.0f} s)"
+    click.echo(json.dumps(report) if as_json else told)
+    if report["dropped"] and not as_json:
+        names = ", ".join(report["dropped"])
+        click.echo(f"dropped {names} (colour not compared: too small a region)", err=True)
 
 
 def _sources(
@@ -92,21 +153,26 @@ def _sources(
     face: Path | None,
     texts: tuple[str, ...],
 ) -> list[Sources]:
-    """The regions in the order in which they apply: hair, face, then --region as given."""
+    """The regions in the order in which they apply: hair, face, then --region as given.
+
+    The word `keep` in place of a file stands for the identity's own.
+    """
+
+    def own(path: Path) -> Path:
+        return identity if str(path).lower() == KEEP else path
+
     found: list[Sources] = []
     if hair or colour:
         shape = hair or identity
-        found.append((parse_regions("hair"), shape, colour or shape))
+        found.append((parse_region("hair"), own(shape), own(colour or shape)))
     if face:
-        found.append((parse_regions("face"), face, face))
+        found.append((parse_region("face"), face, face))
     for text in texts:
         name, equals, files = text.partition("=")
         if not (name and equals and files):
             raise InputError(f"--region {text!r}: write NAME=SHAPE or NAME=SHAPE:COLOUR")
         shape, look = _shape_and_colour(files)
-        found.append((parse_regions(name), shape, look))
-    if not found:
-        raise InputError("nothing to change: give --hair, --colour, --face or --region")
+        found.append((parse_region(name), own(shape), own(look)))
     return found
 
 
@@ -124,7 +190,9 @@ class _Pictures:
     def __init__(self, size: int) -> None:
         self._size = size
         self._keys: dict[Path, PortraitKey] = {}
-        self.by_key: dict[PortraitKey, Pixels] = {}
+        self.by_key: dict[PortraitKey, Picture] = {}
+        self.digests: dict[PortraitKey, str] = {}  # of the files' bytes
+        self.names: dict[str, str] = {}  # of the files, by key
 
     def read(self, path: Path) -> PortraitKey:
         if path not in self._keys:
@@ -132,10 +200,25 @@ class _Pictures:
                 data = path.read_bytes()
             except OSError as error:
                 raise InputError(f"the file {path} cannot be read: {error.strerror}") from error
-            pixels = read_portrait(data, self._size, name=str(path))
-            self._keys[path] = portrait_key(pixels)
-            self.by_key[self._keys[path]] = pixels
+            self._keys[path] = self._keep(path, data)
         return self._keys[path]
+
+    def _keep(self, path: Path, data: bytes) -> PortraitKey:
+        full = decode(data, name=str(path))
+        pixels = fit_portrait(full, self._size, name=str(path))
+        height, width, _ = full.shape
+        picture = Picture(
+            key=portrait_key(pixels),
+            name=path.name,
+            width=width,
+            height=height,
+            size=self._size,
+            png=encode_png(pixels),
+        )
+        self.by_key.setdefault(picture.key, picture)
+        self.digests.setdefault(picture.key, hashlib.sha256(data).hexdigest())
+        self.names.setdefault(picture.key, path.name)
+        return picture.key
 
 
 def _check_writable(out: Path) -> None:
@@ -144,6 +227,7 @@ def _check_writable(out: Path) -> None:
         raise InputError(f"--out {out}: results are PNG files, so give a name that ends in .png")
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"--out {out}: give a file in a directory that exists")
+    check_sidecar(out)
     probe = out.with_name(f".{out.name}.part")
     try:
         probe.touch()
@@ -233,29 +317,3 @@ def train(
         click.echo(f"{part} trained in {run}; the same command goes on")
     if target is not None:
         click.echo(f"bundle written to {target}")
-
-
-@click.group()
-def bundle() -> None:
-    """Look at the networks that a job runs on."""
-
-
-@bundle.command("show")
-@click.argument("name", default=DEFAULT_BUNDLE)
-@click.option("--json", "as_json", is_flag=True, help="Tell it as JSON.")
-def bundle_show(name: str, as_json: bool) -> None:
-    """Say what a bundle is: sizes, presets, origin, licence, scores."""
-    path = find_bundle(name)
-    manifest = read_manifest(path)
-    facts: dict[str, Any] = {"path": str(path), "digest": manifest.digest, **manifest.to_json()}
-    if as_json:
-        click.echo(json.dumps(facts))
-        return
-    size = sum(record.bytes for record in manifest.files.values()) / 2**20
-    click.echo(f"{manifest.name} ({manifest.digest[:12]}) in {path}, {size:.1f} MB")
-    click.echo(f"portraits  {manifest.geometry.image_size}x{manifest.geometry.image_size} pixels")
-    click.echo(f"presets    {', '.join(manifest.presets) or 'none of its own'}")
-    click.echo(f"source     {manifest.source}")
-    click.echo(f"licence    {manifest.licence}")
-    for score, value in manifest.scores.items():
-        click.echo(f"score      {score} {value:g}")

@@ -46,7 +46,7 @@ def _paint_neck(canvas: Canvas, cast: Cast) -> None:
     ) * ramp(np.abs(view.x), 0.03, 0.08)
     light *= 1.0 - 0.12 * bone
     light *= 1.0 - 0.72 * _chin_shadow(cast, view)
-    rgb = toned(skin_colour(cast.who.skin), (0.99, 0.97, 0.96)) * light
+    rgb = toned(skin_colour(cast.body_skin), (0.99, 0.97, 0.96)) * light
     canvas.paint(view, view.cover(np.abs(view.x) - half), rgb, Region.NECK)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from barber.faces.canvas import HeadFrame
 from barber.faces.light import Lamp
-from barber.faces.parameters import FaceParams, Head
+from barber.faces.parameters import FaceParams, Head, Skin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,9 +19,14 @@ class Cast:
 
     who: FaceParams
     lamp: Lamp
-    base: HeadFrame  # body, ears, what is worn
+    base: HeadFrame  # body, what is worn
+    body_skin: Skin  # of the neck
+    ears: HeadFrame
+    ears_head: Head
+    ears_skin: Skin
+    glasses: HeadFrame
     face: HeadFrame  # outline and skin of the face
-    face_head: Head  # outline of the face and ears
+    face_head: Head  # outline of the face
     eyes: HeadFrame
     brows: HeadFrame
     nose: HeadFrame

@@ -173,7 +173,7 @@ def _complexion(cast: Cast, view: View) -> Plane:
 
 def paint_ears(canvas: Canvas, cast: Cast) -> None:
     """Both ears, behind the face: rim, hollow and lobe."""
-    head, frame = cast.who.head, cast.base
+    head, frame = cast.ears_head, cast.ears
     for side in (-1.0, 1.0):
         turned = 0.4 * side * head.turn
         x = side * (head.face_width + 0.012 + turned)
@@ -197,5 +197,5 @@ def _paint_ear(
     facing = 0.5 + 0.5 * side * cast.lamp.x
     light = cast.lamp.fill + cast.lamp.key * (0.52 + 0.40 * facing)
     light = light * (0.80 + 0.13 * rim + 0.08 * ridge - 0.22 * groove - 0.34 * hollow)
-    tone = toned(skin_colour(cast.who.skin), (1.03, 0.91, 0.87))
+    tone = toned(skin_colour(cast.ears_skin), (1.03, 0.91, 0.87))
     canvas.paint(view, view.cover(round_ear * wide), tone * light, Region.EARS)

@@ -32,6 +32,7 @@ from barber.faces.parameters import (
 __all__ = [
     "FACE_SETS",
     "GROUPS",
+    "PIECES",
     "Z_DIM",
     "FaceParams",
     "Rendering",
@@ -50,7 +51,7 @@ _SIZES = (16, 1024)
 FACE_SETS: dict[str, tuple[str, ...]] = {
     "eyes": ("eyes", "iris"),
     "brows": ("brows", "brow_colour"),
-    "eyes-brows": ("eyes", "iris", "brows", "brow_colour"),
+    "eyes-and-brows": ("eyes", "iris", "brows", "brow_colour"),
     "nose": ("nose",),
     "mouth": ("mouth", "lips"),
     "features": ("eyes", "iris", "brows", "brow_colour", "nose", "mouth", "lips"),
@@ -60,7 +61,8 @@ FACE_SETS: dict[str, tuple[str, ...]] = {
         *("beard", "beard_colour", "skin"),
     ),
 }
-_PARTS = ("eyes", "brows", "nose", "mouth", "beard", "hair")  # groups with a place of their own
+_PARTS = ("eyes", "brows", "nose", "mouth", "beard", "hair", "ears", "glasses")  # with a frame
+PIECES = ("ears", "glasses")  # can be given besides the groups that hold them
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +97,14 @@ def _cast(base: FaceParams, givers: Mapping[str, FaceParams], size: int, at_head
     """Parameters by group from base or giver; frames of the givers, or all of base's head."""
     if not _SIZES[0] <= size <= _SIZES[1]:
         raise InputError(f"a portrait cannot be {size} pixels wide: use {_SIZES[0]} to {_SIZES[1]}")
-    unknown = sorted(set(givers) - set(KINDS))
+    unknown = sorted(set(givers) - {*KINDS, *PIECES})
     if unknown:
-        raise InputError(f"no such group of parameters: {unknown[0]}; there are {', '.join(KINDS)}")
-    who = replace(base, **{group: getattr(giver, group) for group, giver in givers.items()})
+        known = ", ".join([*KINDS, *PIECES])
+        raise InputError(f"no such group of parameters: {unknown[0]}; there are {known}")
+    groups = {name: giver for name, giver in givers.items() if name in KINDS}
+    who = replace(base, **{group: getattr(giver, group) for group, giver in groups.items()})
+    if "glasses" in givers:
+        who = _with_glasses(who, givers["glasses"])
     frames: dict[int, HeadFrame] = {}
 
     def frame(part: str) -> HeadFrame:
@@ -110,11 +116,25 @@ def _cast(base: FaceParams, givers: Mapping[str, FaceParams], size: int, at_head
         who=replace(who, head=base.head),
         lamp=Lamp(who.scene),
         base=frame(""),
+        body_skin=base.skin,
+        ears_head=(base if at_head else givers.get("ears", base)).head,
+        ears_skin=givers.get("ears", base).skin,
         face=frame("head"),
         face_head=who.head,
         hair_head=(base if at_head else givers.get("hair", base)).head,
         **parts,
     )
+
+
+def _with_glasses(who: FaceParams, giver: FaceParams) -> FaceParams:
+    worn = giver.wear
+    wear = replace(
+        who.wear,
+        glasses=worn.glasses,
+        frame_size=worn.frame_size,
+        frame_round=worn.frame_round,
+    )
+    return replace(who, wear=wear, cloth=replace(who.cloth, frame_light=giver.cloth.frame_light))
 
 
 def render(params: FaceParams, size: int) -> Rendering:
@@ -137,7 +157,8 @@ def true_mixture(
 
     Args:
         base: Gives every group that nobody else gives, and the place of the body.
-        givers: Person by group of parameters; see `GROUPS` for their names.
+        givers: Person by group of parameters, see `GROUPS`, or by piece: "ears" (with their skin)
+            and "glasses" can be given apart from the groups that hold them.
         size: Side of the picture in pixels.
         convention: "image" leaves every shape where it is in its giver's picture, as the method
             does; "head" moves it onto base's head.
@@ -182,14 +203,14 @@ def true_face_swap(
     """Draws base with a part of the face of another, where that part is in its own picture.
 
     Hair, ears, neck, body, place, light and accessories stay base's. With the whole face, the
-    outline and the skin change too; ears and neck take that skin, as one person has one skin.
+    outline and the skin change too; ears and neck keep their own, so the skins can differ.
 
     Args:
         base: Gives everything else.
         face: Gives the part.
         size: Side of the picture in pixels.
-        region: A name of `FACE_SETS`: "face" (whole), "features", "eyes-brows", "eyes", "brows",
-            "nose", "mouth" or "beard".
+        region: A name of `FACE_SETS`: "face" (whole), "features", "eyes-and-brows", "eyes",
+            "brows", "nose", "mouth" or "beard".
         convention: "image" or "head", as in `true_mixture`.
 
     Raises:

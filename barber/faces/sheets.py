@@ -156,7 +156,7 @@ def truth_sheet(side: int) -> Image.Image:
             ("of B, colour of C", true_composite(a, b, c, size=side)),
             ("shape of B only", true_composite(a, b, a, size=side)),
             ("colour of C only", true_composite(a, None, c, size=side)),
-            ("eyes, brows of B", true_face_swap(a, b, size=side, region="eyes-brows")),
+            ("eyes, brows of B", true_face_swap(a, b, size=side, region="eyes-and-brows")),
             ("features of B", true_face_swap(a, b, size=side, region="features")),
             ("face of B", true_face_swap(a, b, size=side)),
             (

@@ -25,7 +25,7 @@ def paint_glasses(canvas: Canvas, cast: Cast) -> None:
     amount = unit(wear.glasses)
     if amount == 0.0:
         return
-    view = cast.base.around(-0.46, -0.20, 0.46, 0.14, depth=1.2)
+    view = cast.glasses.around(-0.46, -0.20, 0.46, 0.14, depth=1.2)
     x = np.abs(view.x)
     wide, tall = 0.118 * wear.frame_size, (0.080 + 0.022 * wear.frame_round) * wear.frame_size
     power = 4.0 - 1.9 * wear.frame_round

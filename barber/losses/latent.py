@@ -60,18 +60,20 @@ def measure_statistics(
     samples: int = 1_000_000,
     seed: int = 0,
     batch: int = 10_000,
+    on_samples: Callable[[int], None] | None = None,
 ) -> PCAStatistics:
     """Makes the statistics from standard-normal z, for a generator that comes without them.
 
-    The official files come from an incremental analysis with all components kept, which is what
-    the eigenvectors of the whole covariance give, up to sign.
+    Source: method 7. The official files come from an incremental analysis with all components kept,
+    which is what the eigenvectors of the whole covariance give, up to sign.
 
     Args:
         mapping: z [N, D] to w [N, D], on the CPU.
         style_dim: D.
         samples: How many codes; at least 2.
         seed: Of z.
-        batch: Codes at a time.
+        batch: Codes at a time; of no influence but rounding.
+        on_samples: Told how many codes are done, after each batch.
     """
     source = torch.Generator().manual_seed(seed)
     count, total, outer = 0, torch.zeros(style_dim).double(), torch.zeros(1).double()
@@ -82,6 +84,8 @@ def measure_statistics(
         shift = w.mean(dim=0) if shift is None else shift
         w = w - shift
         total, outer, count = total + w.sum(dim=0), outer + w.t() @ w, count + len(w)
+        if on_samples is not None:
+            on_samples(count)
     assert shift is not None
     mean = total / count
     covariance = (outer - count * torch.outer(mean, mean)) / (count - 1)
@@ -92,3 +96,29 @@ def measure_statistics(
         components=directions.t().flip(0).float().contiguous(),
         stdev=stdev.clamp_min(SMALLEST_SHARE * stdev[0]).float(),
     )
+
+
+@torch.no_grad()
+def measure_mean(
+    mapping: Callable[[Tensor], Tensor],
+    style_dim: int,
+    *,
+    samples: int = 100_000,
+    seed: int = 0,
+    batch: int = 10_000,
+) -> Tensor:
+    """The mean of w [D] over standard-normal z, for a generator that comes without `latent_avg`.
+
+    Args:
+        mapping: z [N, D] to w [N, D], on the CPU.
+        style_dim: D.
+        samples: How many codes.
+        seed: Of z.
+        batch: Codes at a time.
+    """
+    source = torch.Generator().manual_seed(seed)
+    total = torch.zeros(style_dim, dtype=torch.float64)
+    for start in range(0, samples, batch):
+        z = torch.randn(min(batch, samples - start), style_dim, generator=source)
+        total += mapping(z).double().sum(dim=0)
+    return (total / samples).float()

@@ -90,6 +90,7 @@ class ModelBundle:
         device: torch.device | str = "cpu",
     ) -> Self:
         """Freezes the networks, moves everything to the device and joins it."""
+        _exact_arithmetic()
         target = torch.device(device)
         for network in (generator, segmenter, perceptual):
             network.requires_grad_(False).eval().to(target)
@@ -111,7 +112,6 @@ class ModelBundle:
             CheckpointError: A file is missing, damaged, of another architecture or not finite.
         """
         manifest = read_manifest(path)
-        _exact_arithmetic()
 
         def tensors(name: str) -> dict[str, Tensor]:
             if name not in manifest.files:

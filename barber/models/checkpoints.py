@@ -1,28 +1,24 @@
-"""Weight files: how a bundle is written and read, and how the official files are read.
+"""A bundle's weight files: how they are written and read.
 
-Source: method 6, 7 and 18. Every reader checks names, shapes and finiteness, and says in one
-sentence which entry of which file is wrong. Pickled files are read with `weights_only`, so that a
-file cannot run code.
+Every reader checks names, shapes and finiteness, and says in one sentence which entries of which
+file are wrong. The public files that a bundle is made of are `official`'s business.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 import re
-import tempfile
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from barber import shelf
 from barber.errors import CheckpointError
 from barber.geometry import Geometry
 from barber.losses.latent import PCAStatistics
@@ -36,6 +32,7 @@ SEGMENTER_FILE = "segmenter.safetensors"
 PERCEPTUAL_FILE = "perceptual.safetensors"
 STATISTICS_FILE = "statistics.safetensors"
 
+SHOWN_NAMES = 3  # so many entries are told by name, the others by their number
 LPIPS_HEAD = re.compile(r"lin\d+\.model\.1\.weight")
 
 
@@ -61,19 +58,34 @@ def check_entries(
     """Checks names, shapes and finiteness of tensors read from `source`."""
     missing, surplus = sorted(shapes.keys() - state.keys()), sorted(state.keys() - shapes.keys())
     if missing or surplus:
-        what = f"lacks {missing[0]!r}" if missing else f"has a surplus entry {surplus[0]!r}"
+        lacks = f"lacks {some(missing)}" if missing else ""
+        has = f"has the surplus {'entry' if len(surplus) == 1 else 'entries'} {some(surplus)}"
+        what = " and ".join(part for part in (lacks, has if surplus else "") if part)
         raise CheckpointError(
             f"{source} {what} ({len(missing)} missing, {len(surplus)} surplus): "
             "it holds another architecture"
         )
-    for key, shape in shapes.items():
-        if tuple(state[key].shape) != shape:
-            raise CheckpointError(
-                f"{source}: {key!r} has shape {tuple(state[key].shape)}, not {shape}: "
-                "it holds another architecture"
-            )
-        if not bool(torch.isfinite(state[key]).all()):
+    misshapen = [key for key in shapes if tuple(state[key].shape) != shapes[key]]
+    if misshapen:
+        key, others = misshapen[0], len(misshapen) - 1
+        raise CheckpointError(
+            f"{source}: {key!r} has shape {tuple(state[key].shape)}, not {shapes[key]}"
+            f"{f', and {others} more differ' if others else ''}: it holds another architecture"
+        )
+    check_finite(state, source)
+
+
+def check_finite(state: Mapping[str, Tensor], source: str) -> None:
+    """Raises CheckpointError when a value is NaN or infinite."""
+    for key, value in state.items():
+        if not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"{source}: {key!r} holds a value that is not finite")
+
+
+def some(names: Collection[str]) -> str:
+    """The first few of some names, and how many more there are."""
+    shown = ", ".join(repr(name) for name in list(names)[:SHOWN_NAMES])
+    return shown if len(names) <= SHOWN_NAMES else f"{shown} and {len(names) - SHOWN_NAMES} more"
 
 
 def read_tensors(path: Path, record: FileRecord) -> dict[str, Tensor]:
@@ -146,157 +158,71 @@ def write_bundle(
     Raises:
         CheckpointError: The folder cannot be written (no room, no permission).
     """
-    statistics = {
+    contents: dict[str, Mapping[str, Tensor]] = {
+        GENERATOR_FILE: generator.state_dict(),
+        SEGMENTER_FILE: segmenter.state_dict(),
+        PERCEPTUAL_FILE: {**vgg.state_dict(), **heads},
+        STATISTICS_FILE: statistics_entries(pca, w_avg),
+    }
+    with shelf.placing(path, replace=True) as folder:
+        manifest = Manifest(
+            name=name,
+            geometry=geometry,
+            segmenter=segmenter.widths.to_json(),
+            vgg=vgg.widths.to_json(),
+            presets=presets,
+            licence=licence,
+            source=source,
+            scores=scores,
+            files=write_tensors(folder, contents),
+        )
+        write_manifest(folder, manifest)
+    return manifest
+
+
+def statistics_entries(pca: PCAStatistics, w_avg: Tensor) -> dict[str, Tensor]:
+    """The entries of a bundle's file of statistics."""
+    return {
         "mean": pca.mean,
         "components": pca.components,
         "stdev": pca.stdev,
         "w_avg": w_avg,
     }
-    contents: dict[str, Mapping[str, Tensor]] = {
-        GENERATOR_FILE: generator.state_dict(),
-        SEGMENTER_FILE: segmenter.state_dict(),
-        PERCEPTUAL_FILE: {**vgg.state_dict(), **heads},
-        STATISTICS_FILE: statistics,
-    }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
-            folder = Path(scratch) / "bundle"
-            folder.mkdir()
-            manifest = Manifest(
-                name=name,
-                geometry=geometry,
-                segmenter=segmenter.widths.to_json(),
-                vgg=vgg.widths.to_json(),
-                presets=presets,
-                licence=licence,
-                source=source,
-                scores=scores,
-                files={file: _write(folder / file, state) for file, state in contents.items()},
-            )
-            text = json.dumps(manifest.to_json(), indent=2, ensure_ascii=False)
-            (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
-            _put(folder, path, aside=Path(scratch) / "old")
-    except OSError as error:
-        raise CheckpointError(f"the bundle {path} cannot be written: {error}") from error
-    return manifest
+
+
+def write_tensors(
+    folder: Path,
+    contents: Mapping[str, Mapping[str, Tensor]],
+    on_file: Callable[[str], None] | None = None,
+) -> dict[str, FileRecord]:
+    """Writes safetensors files; returns their records by name.
+
+    Args:
+        folder: Where they go.
+        contents: The entries of each file, by its name.
+        on_file: Told the name before each file is written.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+    records = {}
+    for name, state in contents.items():
+        if on_file is not None:
+            on_file(name)
+        records[name] = _write(folder / name, state)
+    return records
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Writes the manifest; it comes last, because it makes the folder a bundle."""
+    text = json.dumps(manifest.to_json(), indent=2, ensure_ascii=False)
+    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
 
 
 def _write(path: Path, state: Mapping[str, Tensor]) -> FileRecord:
     plain = {key: value.detach().cpu().contiguous() for key, value in state.items()}
-    path.write_bytes(safetensors.torch.save(plain))
+    try:
+        safetensors.torch.save_file(plain, path)
+    except safetensors.SafetensorError as error:  # also what the disk refused
+        raise OSError(f"{path.name}: {error}") from error
     return FileRecord.of(path)
-
-
-def _put(folder: Path, path: Path, *, aside: Path) -> None:
-    """Moves the finished folder into place; an older one leaves with the scratch folder."""
-    if path.exists():
-        path.replace(aside)
-    folder.replace(path)
-
-
-# The official files. Their readers return checked entries; `barber.models` classes take them.
-
-
-def official_generator(path: Path) -> tuple[Geometry, dict[str, Tensor], Tensor]:
-    """Reads `ffhq.pt` or a sibling: geometry, the `g_ema` entries, and the mean latent [D]."""
-    content = _unpickle(path)
-    for key in ("g_ema", "latent_avg"):
-        if key not in content:
-            raise CheckpointError(
-                f"{path} lacks {key!r}: it is no StyleGAN2 checkpoint of that port"
-            )
-    state = content["g_ema"]
-    geometry = geometry_of(state, str(path))
-    with torch.device("meta"):
-        shapes = {k: tuple(v.shape) for k, v in Generator(geometry).state_dict().items()}
-    check_entries(state, shapes, str(path))
-    w_avg = content["latent_avg"].reshape(-1).float()
-    check_entries({"latent_avg": w_avg}, {"latent_avg": (geometry.style_dim,)}, str(path))
-    return geometry, dict(state), w_avg
-
-
-def geometry_of(state: Mapping[str, Tensor], source: str) -> Geometry:
-    """The sizes that a generator's entries imply, with the official F, label and loss sizes."""
-    try:
-        channels, size = [(4, state["input.input"].shape[1])], 8
-        while (key := f"convs.{2 * (len(channels) - 1)}.conv.weight") in state:
-            channels.append((size, state[key].shape[1]))
-            size *= 2
-        official = Geometry.official()
-        return Geometry(
-            image_size=channels[-1][0],
-            style_dim=state["style.1.weight"].shape[1],
-            mapping_layers=sum(bool(re.fullmatch(r"style\.\d+\.weight", k)) for k in state),
-            channels=tuple(channels),
-            f_size=official.f_size,
-            label_size=official.label_size,
-            loss_size=official.loss_size,
-        )
-    except (KeyError, IndexError, AttributeError) as error:
-        raise CheckpointError(f"{source} holds no StyleGAN2 generator: {error}") from error
-
-
-def official_segmenter(path: Path) -> dict[str, Tensor]:
-    """Reads `seg.pth`: a bare state dict of the face parser at its default widths."""
-    state = _unpickle(path)
-    with torch.device("meta"):
-        shapes = {key: tuple(v.shape) for key, v in Segmenter().state_dict().items()}
-    check_entries(state, shapes, str(path))
-    return state
-
-
-def official_vgg(path: Path) -> dict[str, Tensor]:
-    """Reads torchvision's VGG16: the `features.*` entries; the classifier's are left out."""
-    state = {key: v for key, v in _unpickle(path).items() if key.startswith("features.")}
-    with torch.device("meta"):
-        shapes = {key: tuple(v.shape) for key, v in VGGFeatures().state_dict().items()}
-    check_entries(state, shapes, str(path))
-    return state
-
-
-def official_heads(path: Path) -> dict[str, Tensor]:
-    """Reads LPIPS's linear heads, `weights/v0.1/vgg.pth` of the lpips package."""
-    state = _unpickle(path)
-    with torch.device("meta"):
-        channels = VGGFeatures().channels
-    shapes = {f"lin{k}.model.1.weight": (1, c, 1, 1) for k, c in enumerate(channels)}
-    check_entries(state, shapes, str(path))
-    return state
-
-
-def official_pca(path: Path, w_avg: Tensor) -> PCAStatistics:
-    """Reads `ffhq_PCA.npz`; its float64 arrays are cast to float32.
-
-    Args:
-        path: The npz file.
-        w_avg: The generator's mean latent [D]; tells which D to expect.
-    """
-    names = {"mean": "X_mean", "components": "X_comp", "stdev": "X_stdev"}
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            state = {
-                key: torch.from_numpy(np.asarray(arrays[name], dtype=np.float32))
-                for key, name in names.items()
-            }
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is no file of PCA statistics: {error}") from error
-    pca, _ = check_statistics({**state, "w_avg": w_avg}, len(w_avg), str(path))
-    return pca
-
-
-def _unpickle(path: Path) -> dict[str, Any]:
-    """A pickled dict of tensors, on the CPU."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} does not exist: see the list of weight files") from error
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} cannot be read as a weight file: {error}") from error
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} is damaged or holds more than tensors, so it is not loaded: {error}"
-        ) from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, not a dict of tensors")
-    return content

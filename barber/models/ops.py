@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from barber.models.frozen import convolve
+
 FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
 EPSILON = 1e-8
 LEAK = 0.2
@@ -99,9 +101,7 @@ def blur(x: Tensor, kernel: Tensor) -> Tensor:
         kernel: [4, 4], symmetric, sums to 4.
     """
     channels = x.shape[1]
-    return functional.conv2d(
-        x, kernel.expand(channels, 1, *kernel.shape), padding=1, groups=channels
-    )
+    return convolve(x, kernel.expand(channels, 1, *kernel.shape), padding=1, groups=channels)
 
 
 def upsample_skip(rgb: Tensor, kernel: Tensor) -> Tensor:
@@ -146,14 +146,15 @@ def modulated_conv(
     """
     x = x * style[:, :, None, None]
     if blur_kernel is None:
-        return functional.conv2d(x, weight, padding=weight.shape[-1] // 2)
-    return blur(functional.conv_transpose2d(x, weight.transpose(0, 1), stride=2), blur_kernel)
+        return convolve(x, weight, padding=weight.shape[-1] // 2)
+    return blur(convolve(x, weight.transpose(0, 1), stride=2, transposed=True), blur_kernel)
 
 
 def finish(x: Tensor, factor: Tensor, noise: Tensor | None, bias: Tensor) -> Tensor:
     """Demodulation factor, noise, bias and activation in as few passes as possible.
 
-    The activation's gain is positive, so it moves into the factor and the bias.
+    The activation's gain is positive, so it moves into the factor and the bias. Noise and
+    activation work in place: the result is all that the backward pass and the next layer keep.
 
     Args:
         x: [N, O, H, W].
@@ -163,5 +164,5 @@ def finish(x: Tensor, factor: Tensor, noise: Tensor | None, bias: Tensor) -> Ten
     """
     y = torch.addcmul(bias[None, :, None, None] * GAIN, x, (factor * GAIN)[:, :, None, None])
     if noise is not None:
-        y = y + noise * GAIN
-    return functional.leaky_relu(y, LEAK)
+        y += noise * GAIN
+    return functional.leaky_relu_(y, LEAK)

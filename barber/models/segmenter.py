@@ -3,12 +3,14 @@
 Source: method 8. Parameter names are those of the official `seg.pth` (191 entries at the default
 widths), so it loads strictly. The two auxiliary heads exist for that and for training; inference
 uses the first head only. Narrower networks, and a stem that keeps more resolution, come from
-`SegmenterWidths`.
+`SegmenterWidths`; so does the label set. The 19-class state dict of the CelebAMask-HQ parsers has
+the same entries, only wider heads.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import reduce
 from typing import Any, Self
 
 import torch
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from barber.errors import CheckpointError
-from barber.labels import REGION_COUNT
+from barber.labels import LabelSet, Region, class_labels
 
 # ImageNet statistics of unit RGB, with which the trunk was trained.
 MEAN = (0.485, 0.456, 0.406)
@@ -25,7 +27,7 @@ STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, slots=True)
 class SegmenterWidths:
-    """Channels and stem of the network; the default is the official one."""
+    """Channels, stem and classes of the network; the default is the official one."""
 
     trunk: tuple[int, int, int, int] = (64, 128, 256, 512)  # of layer1 .. layer4; the stem's is [0]
     context: int = 128  # of the context path
@@ -36,6 +38,7 @@ class SegmenterWidths:
     stem_kernel: int = 7  # odd
     stem_stride: int = 2
     pool: bool = True  # whether the stem halves once more
+    labels: LabelSet = LabelSet.REGIONS  # what the classes of the weights are
 
     def __post_init__(self) -> None:
         counts = (*self.trunk, self.context, self.fusion, self.fusion_mid, self.head, self.aux_head)
@@ -60,8 +63,10 @@ class SegmenterWidths:
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Raises CheckpointError when the manifest's entry cannot be read."""
         try:
-            return cls(**{**data, "trunk": tuple(int(c) for c in data["trunk"])})
-        except (KeyError, TypeError, ValueError) as error:
+            labels = LabelSet(data.get("labels", LabelSet.REGIONS))
+            trunk = tuple(int(c) for c in data["trunk"])
+            return cls(**{**data, "trunk": trunk, "labels": labels})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(
                 f"the manifest's segmenter widths cannot be read: {error}"
             ) from error
@@ -193,17 +198,32 @@ class FeatureFusion(nn.Module):
 
 
 class LabelHead(nn.Module):
-    """Features to label logits at the features' size."""
+    """Features to logits of the weights' own classes, at the features' size."""
 
-    def __init__(self, inputs: int, mid: int) -> None:
+    def __init__(self, inputs: int, mid: int, classes: int) -> None:
         super().__init__()
         self.conv = ConvNormReLU(inputs, mid, 3)
-        self.conv_out = nn.Conv2d(mid, REGION_COUNT, 1, bias=False)
+        self.conv_out = nn.Conv2d(mid, classes, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, I, h, w] to [N, 16, h, w]."""
+        """[N, I, h, w] to [N, classes, h, w]."""
         logits: Tensor = self.conv_out(self.conv(x))
         return logits
+
+
+def merge_classes(logits: Tensor, labels: LabelSet) -> Tensor:
+    """Logits of a parser's own classes [N, K, H, W] as label logits [N, 16, H, W].
+
+    The classes of one region, a left and a right eye, join by log-sum-exp. So the softmax of the
+    result gives the region exactly the sum of its classes' probabilities, and the other regions
+    what they had; the maximum of the two would take from the region where both are likely.
+    """
+    if labels is LabelSet.REGIONS:
+        return logits
+    classes: dict[Region, list[Tensor]] = {region: [] for region in Region}
+    for region, channel in zip(class_labels(labels), logits.unbind(dim=1), strict=True):
+        classes[region].append(channel)
+    return torch.stack([reduce(torch.logaddexp, classes[region]) for region in Region], dim=1)
 
 
 class Segmenter(nn.Module):
@@ -214,9 +234,10 @@ class Segmenter(nn.Module):
         self.widths = widths = widths or SegmenterWidths()
         self.cp = ContextPath(widths)
         self.ffm = FeatureFusion(widths.trunk[1] + widths.context, widths.fusion, widths.fusion_mid)
-        self.conv_out = LabelHead(widths.fusion, widths.head)
-        self.conv_out16 = LabelHead(widths.context, widths.aux_head)
-        self.conv_out32 = LabelHead(widths.context, widths.aux_head)
+        classes = len(class_labels(widths.labels))
+        self.conv_out = LabelHead(widths.fusion, widths.head, classes)
+        self.conv_out16 = LabelHead(widths.context, widths.aux_head, classes)
+        self.conv_out32 = LabelHead(widths.context, widths.aux_head, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [N, 16, H, W] of a normalised picture [N, 3, H, W]."""
@@ -246,6 +267,7 @@ class Segmenter(nn.Module):
 
     def _enlarge(self, logits: Tensor, like: Tensor) -> Tensor:
         # align_corners as in the official network; unlike everywhere else in the method
-        return functional.interpolate(
+        enlarged = functional.interpolate(
             logits, size=like.shape[2:], mode="bilinear", align_corners=True
         )
+        return merge_classes(enlarged, self.widths.labels)

@@ -2,7 +2,9 @@
 
 Source: method 5; parameter names and layout are those of the public PyTorch port by rosinality, so
 its `g_ema` state dict loads strictly. As in the official Barbershop code, a render from F starts
-with an empty RGB skip: the contributions of the layers up to F's are missing (method 5.5).
+with an empty RGB skip: the contributions of the layers up to F's are missing (method 5.5), unless
+the skip was asked for; then it travels as three more channels of F, so that whatever mixes F mixes
+it alike.
 """
 
 from __future__ import annotations
@@ -261,30 +263,35 @@ class Generator(nn.Module):
             skip = self._to_rgb(layer, x, w_plus, skip)
         return skip
 
-    def structure(self, w_plus: Tensor, noise: Noise) -> Tensor:
+    def structure(self, w_plus: Tensor, noise: Noise, *, carry_skip: bool = False) -> Tensor:
         """The activation after the second convolution of F's layer: F [N, C, f, f].
 
         Args:
-            w_plus: [N, L, D]; rows from `geometry.split_row` on may be missing.
+            w_plus: [N, L, D]; rows from `geometry.split_row` on may be missing, the first of them
+                only without the skip.
             noise: Where the planes come from.
+            carry_skip: Append the RGB of the layers up to F's: [N, C + 3, f, f].
         """
-        self._check(w_plus, self.geometry.split_row)
+        self._check(w_plus, self.geometry.split_row + carry_skip)
         x = self._first_activation(w_plus, noise)
+        skip = self.to_rgb1(x, w_plus[:, 1], None) if carry_skip else None
         for layer in range(1, self.geometry.f_layer + 1):
             x = self._convolve(layer, x, w_plus, noise)
-        return x
+            skip = self._to_rgb(layer, x, w_plus, skip) if carry_skip else None
+        return x if skip is None else torch.cat([x, skip], dim=1)
 
     def render(self, f: Tensor, w_plus: Tensor, noise: Noise) -> Tensor:
         """Continues from F: a signed, unclamped picture [N, 3, R, R].
 
         Args:
-            f: [N, C, f, f], as `structure` returns it.
+            f: [N, C, f, f], or [N, C + 3, f, f] with the RGB skip, as `structure` returns it.
             w_plus: [N, L, D]; only rows from `geometry.split_row` on have an influence.
             noise: Where the planes come from.
         """
         self._check(w_plus, self.geometry.rows)
-        x = f.contiguous(memory_format=torch.channels_last)
-        skip: Tensor | None = None
+        channels = self.geometry.f_channels
+        x = f[:, :channels].contiguous(memory_format=torch.channels_last)
+        skip: Tensor | None = f[:, channels:] if f.shape[1] > channels else None
         for layer in range(self.geometry.f_layer + 1, self.geometry.last_layer + 1):
             x = self._convolve(layer, x, w_plus, noise)
             skip = self._to_rgb(layer, x, w_plus, skip)

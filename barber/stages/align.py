@@ -2,7 +2,7 @@
 
 Source: method section 12.1 for the identity, 12.2 for a reference; the mix of 12.3 is `blend`'s, so
 that the alignments of a job do not wait for each other. One row less than F needs is optimised, as
-in the official code (14.5).
+in the official code (14.5), unless all of them are asked for.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from barber.artifacts import Alignment, Reconstruction, TargetMask
-from barber.labels import Region
+from barber.labels import Area
 from barber.losses.segmentation import cross_entropy
 from barber.losses.style import region_grams, style_distance
 from barber.models.bundle import ModelBundle
@@ -35,7 +35,7 @@ def align(
     target: TargetMask,
     params: AlignParams,
     *,
-    labels: tuple[Region, ...] | None,
+    areas: tuple[Area, ...] | None,
     noise: Noise,
     on_step: OnStep | None = None,
 ) -> Alignment:
@@ -46,7 +46,7 @@ def align(
         portrait: The reconstruction to start from.
         target: What the label map shall become.
         params: Steps, rate and the weight of style.
-        labels: What the portrait gives, whose style shall stay; None for the identity, which is
+        areas: What the portrait gives, whose style shall stay; None for the identity, which is
             moved without a style term.
         noise: Source of every pass's noise planes.
         on_step: Told of the phase "identity" or "reference".
@@ -54,13 +54,14 @@ def align(
     Raises:
         StageError: A loss is not finite.
     """
-    role = Role.IDENTITY if labels is None else Role.REFERENCE
-    steps = params.identity_steps if labels is None else params.reference_steps
+    role = Role.IDENTITY if areas is None else Role.REFERENCE
+    steps = params.identity_steps if areas is None else params.reference_steps
     w_plus, s = portrait.w_plus.to(bundle.device), portrait.fs.s.to(bundle.device)
-    rows, rest = w_plus[:, : bundle.geometry.align_rows].clone(), s[:, bundle.geometry.align_rows :]
+    free = bundle.geometry.split_row if params.all_f_rows else bundle.geometry.align_rows
+    rows, rest = w_plus[:, :free].clone(), s[:, free:]
     style: Style | None = None
-    if labels is not None and params.style_weight > 0:
-        style = _style(bundle, torch.cat([rows, rest], dim=1), labels, params, noise)
+    if areas is not None and params.style_weight > 0:
+        style = _style(bundle, torch.cat([rows, rest], dim=1), areas, params, noise)
     wanted = target.label_map.to(bundle.device)
 
     def forward() -> Pass[Tensor]:
@@ -75,14 +76,20 @@ def align(
     course = Course(StageKind.ALIGN, steps=steps, on_step=on_step)
     last, losses = course.descend(role, Descent([rows], rate=params.rate), forward, steps=steps)
     with torch.no_grad():
-        f = bundle.generator.structure(last.kept, noise)
+        code = torch.cat([rows, rest], dim=1) if params.keep_last_update else last.kept
+        f = bundle.generator.structure(code, noise, carry_skip=_carries_skip(bundle, portrait))
     return Alignment(f=f, preview=to_pixels(last.picture), losses=losses)
+
+
+def _carries_skip(bundle: ModelBundle, portrait: Reconstruction) -> bool:
+    """Whether F has the RGB below it; what is mixed with it must have it as well."""
+    return portrait.fs.f.shape[1] > bundle.geometry.f_channels
 
 
 def _style(
     bundle: ModelBundle,
     start: Tensor,
-    labels: tuple[Region, ...],
+    areas: tuple[Area, ...],
     params: AlignParams,
     noise: Noise,
 ) -> Style:
@@ -90,7 +97,7 @@ def _style(
     geometry, vgg = bundle.geometry, bundle.vgg
 
     def grams(picture: Tensor, label_map: Tensor) -> list[Tensor]:
-        inside = masks.to_side(masks.among(label_map, labels), geometry.loss_size)
+        inside = masks.to_side(masks.covered_by_any(label_map, areas), geometry.loss_size)
         return region_grams(vgg, to_loss_size(picture, geometry), inside.float())
 
     with torch.no_grad():

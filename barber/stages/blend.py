@@ -2,7 +2,8 @@
 
 Source: method sections 12.3 and 13, in the form of 16.3 (3 to 5) for several regions; for one hair
 region the two are the same. Where 16.3.5 lowers the smoothing of an empty mask, a mask also counts
-as empty when nothing of it is left at the coarsest feature map that masked LPIPS reads.
+as empty when nothing of it is left at the coarsest map that masked LPIPS reads: a colour sought on
+the finer maps alone takes the whole picture along.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from barber.plan import StageKind
 from barber.resample import to_loss_size
 from barber.spec import BlendParams, PortraitKey, RegionEdit
 from barber.stages import masks
-from barber.stages.descent import Course, Descent, OnStep, Pass
+from barber.stages.descent import Course, Descent, OnStep, Pass, refuse_non_finite
 from barber.stages.pictures import low_resolution, photograph_labels, render_labels, to_pixels
+
+BASE = "base"  # the likeness outside of all regions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +61,7 @@ class BlendInputs:
 class Term:
     """One masked likeness of the blend: where, and to which portrait's picture."""
 
-    name: str  # "base", or a region's number and labels, for example "1:hair"
+    name: str  # "base", or a region's number and words, for example "1:hair"
     portrait: PortraitKey
     mask: Tensor  # bool [1, 1, h, h] at the loss size
 
@@ -93,10 +96,11 @@ def blend(
     """
     found, losses, dropped = _find_appearance(bundle, inputs, params, noise, on_step)
     with torch.no_grad():
-        f = mix(bundle, inputs, inputs.structure, params.mix_smoothing)
+        f = _mixed(bundle, inputs, inputs.structure, params)
         image = bundle.generator.render(f, found.s, noise)
+    refuse_non_finite(StageKind.BLEND, {"image": image})
     return Blend(
-        image=to_pixels(image),
+        image=to_pixels(image, truncate=params.truncate_png),
         fs=FSCode(f=f, s=found.s),
         weights=_shares(inputs, found.weights),
         losses=losses,
@@ -104,37 +108,76 @@ def blend(
     )
 
 
+def _mixed(
+    bundle: ModelBundle, inputs: BlendInputs, aligned: Aligned | None, params: BlendParams
+) -> Tensor:
+    return mix(
+        bundle,
+        inputs,
+        aligned,
+        params.mix_smoothing,
+        border=params.border_erodes,
+        clamp=params.clamp_soft_masks,
+    )
+
+
 def mix(
-    bundle: ModelBundle, inputs: BlendInputs, aligned: Aligned | None, smoothing: int
+    bundle: ModelBundle,
+    inputs: BlendInputs,
+    aligned: Aligned | None,
+    smoothing: int,
+    *,
+    border: bool = True,
+    clamp: bool = False,
 ) -> Tensor:
     """F of the composite [1, C, f, f]: lerps in region order, so that all shares sum to one.
+
+    Hair is eroded as 12.3 says. Brows, eyes and lips are thinner than twice the official erosion,
+    which would leave nothing of them to move: facial regions are eroded less where need be.
 
     Args:
         bundle: Gives sizes and device.
         inputs: Gives the reconstructions and the regions' labels.
         aligned: The variant to mix; None leaves the identity as it is.
         smoothing: Pixels of morphology at the loss size; 0 for none.
+        border: Whether erosion takes the outside of the picture for empty.
+        clamp: Whether the soft masks' overshoot is cut.
     """
     geometry, device = bundle.geometry, bundle.device
     own = inputs.reconstructions[inputs.identity].fs.f.to(device)
     if aligned is None:
         return own
-    inside = [aligned.target.region(*r.labels).to(device) for r in inputs.regions]
+    label_map = aligned.target.label_map.to(device)
+    inside = [masks.covered(label_map, region.area) for region in inputs.regions]
     shown, removed = aligned.target.shown.to(device), aligned.target.removed.to(device)
     anywhere = torch.cat(inside, dim=1).any(dim=1, keepdim=True)
-    alpha = masks.identity_alpha(removed, anywhere, smoothing, geometry)
+    alpha = masks.identity_alpha(removed, anywhere, smoothing, geometry, clamp=clamp)
     f = masks.lerp(own, aligned.identity.f.to(device), alpha)
+
     for r, source in enumerate(aligned.sources):
+        depth = smoothing
+        if Region.HAIR not in inputs.regions[r].labels:
+            depth = masks.gentle_depth(inside[r], smoothing, geometry, border=border)
+
+        def inner_alpha(mask: Tensor, steps: int = depth) -> Tensor:
+            return masks.region_alpha(mask, steps, geometry, border=border, clamp=clamp)
+
         moved = aligned.references[source].f.to(device)
-        f = masks.lerp(f, moved, masks.region_alpha(inside[r], smoothing, geometry))
+        f = masks.lerp(f, moved, inner_alpha(inside[r]))
         common = inside[r] & shown[:, r : r + 1]
         still = inputs.reconstructions[source].fs.f.to(device)
-        f = masks.lerp(f, still, masks.region_alpha(common, smoothing, geometry))
+        f = masks.lerp(f, still, inner_alpha(common))
     return f
 
 
 def loss_terms(
-    bundle: ModelBundle, inputs: BlendInputs, rendered: Tensor, smoothing: int
+    bundle: ModelBundle,
+    inputs: BlendInputs,
+    rendered: Tensor,
+    smoothing: int,
+    *,
+    border: bool = True,
+    clamp: bool = True,
 ) -> tuple[list[Term], tuple[str, ...]]:
     """The masked likenesses of 13.4 and 16.3.4, and the names of those that had to be dropped.
 
@@ -143,13 +186,15 @@ def loss_terms(
         inputs: The job.
         rendered: Label map int64 [1, H, W] of the composite before the appearance is found.
         smoothing: Pixels of morphology, lowered for a mask that it would leave empty.
+        border: Whether erosion takes the outside of the picture for empty.
+        clamp: Whether photographs are clamped before the parser sees them.
     """
     side = bundle.geometry.loss_size
     keys = dict.fromkeys([inputs.identity, *(r.appearance for r in inputs.regions)])
-    maps = {key: photograph_labels(bundle, inputs.portraits[key]) for key in keys}
+    maps = {key: photograph_labels(bundle, inputs.portraits[key], clamp=clamp) for key in keys}
 
     def where(label_map: Tensor, region: RegionEdit) -> Tensor:
-        return masks.to_side(masks.among(label_map, region.labels), side)
+        return masks.to_side(masks.covered(label_map, region.area), side)
 
     def base(steps: int) -> Tensor:
         covered = torch.zeros((1, 1, side, side), dtype=torch.bool, device=rendered.device)
@@ -159,12 +204,13 @@ def loss_terms(
         return ~covered
 
     def inner(region: RegionEdit) -> Callable[[int], Tensor]:
-        return lambda steps: masks.erode(where(maps[region.appearance], region), steps)
+        inside = where(maps[region.appearance], region)
+        return lambda steps: masks.erode(inside, steps, border=border)
 
     wanted: list[tuple[str, PortraitKey, Callable[[int], Tensor]]]
-    wanted = [("base", inputs.identity, base)]
+    wanted = [(BASE, inputs.identity, base)]
     for number, region in enumerate(inputs.regions, start=1):
-        wanted.append((f"{number}:{_name(region.labels)}", region.appearance, inner(region)))
+        wanted.append((f"{number}:{region.area.words}", region.appearance, inner(region)))
     terms: list[Term] = []
     dropped: list[str] = []
     for name, portrait, mask_at in wanted:
@@ -207,17 +253,27 @@ def _find_appearance(
     if not others:
         return unchanged, {}, ()
     with torch.no_grad():
-        f = mix(bundle, inputs, inputs.appearance, params.mix_smoothing)
+        f = _mixed(bundle, inputs, inputs.appearance, params)
         rendered = render_labels(bundle, bundle.generator.render(f, own, noise))
-    terms, dropped = loss_terms(bundle, inputs, rendered, params.mask_smoothing)
+    terms, dropped = loss_terms(
+        bundle,
+        inputs,
+        rendered,
+        params.mask_smoothing,
+        border=params.border_erodes,
+        clamp=params.clamp_photographs,
+    )
     if not terms:
         return unchanged, {}, dropped
-    likeness = _likeness(bundle, inputs, terms, params.pixel_weight)
+    likeness = _likeness(bundle, inputs, terms, params)
     weights = torch.zeros(shape, device=bundle.device)
     towards = torch.cat(others) - own  # [K, L, D]
 
+    def coloured() -> Tensor:
+        return own + (weights * towards).sum(dim=0)
+
     def forward() -> Pass[Appearance]:
-        s = own + (weights * towards).sum(dim=0)
+        s = coloured()
         picture = bundle.generator.render(f, s, noise)
         kept = Appearance(weights=weights.detach().clone(), s=s.detach())
         return Pass(losses=likeness(picture), kept=kept, picture=picture.detach())
@@ -232,15 +288,19 @@ def _find_appearance(
         steps=params.steps,
         project=project,
     )
+    if params.keep_last_update:
+        return Appearance(weights=weights.detach(), s=coloured().detach()), losses, dropped
     return last.kept, losses, dropped
 
 
 def _likeness(
-    bundle: ModelBundle, inputs: BlendInputs, terms: Sequence[Term], pixel_weight: float
+    bundle: ModelBundle, inputs: BlendInputs, terms: Sequence[Term], params: BlendParams
 ) -> Callable[[Tensor], dict[str, Tensor]]:
     """Masked LPIPS per term, and masked L1 where asked; the portraits' features computed once."""
     small = {
-        key: low_resolution(inputs.portraits[key], bundle.geometry, bundle.device)
+        key: low_resolution(
+            inputs.portraits[key], bundle.geometry, bundle.device, params.low_target
+        )
         for key in {term.portrait for term in terms}
     }
     perceptual = bundle.perceptual
@@ -254,10 +314,12 @@ def _likeness(
         found: dict[str, Tensor] = {}
         for term in terms:
             mask = term.mask.float()
-            found[term.name] = perceptual.masked_between(own, features[term.portrait], mask)[0]
-            if pixel_weight > 0:
+            weight = params.base_weight if term.name == BASE else params.region_weight
+            distance = perceptual.masked_between(own, features[term.portrait], mask)[0]
+            found[term.name] = weight * distance
+            if params.pixel_weight > 0:
                 pixels = masked_l1(seen, small[term.portrait], mask)
-                found[f"{term.name}.pixels"] = pixel_weight * pixels
+                found[f"{term.name}.pixels"] = weight * params.pixel_weight * pixels
         return found
 
     return losses
@@ -285,9 +347,5 @@ def _largest_smoothing(mask_at: Callable[[int], Tensor], smoothing: int) -> Tens
 
 def _shares(inputs: BlendInputs, weights: Tensor) -> dict[PortraitKey, Tensor]:
     """u of every portrait, the identity's first: what the others leave of one."""
-    shares = {inputs.identity: 1 - weights.sum(dim=0)}
+    shares = {inputs.identity: (1 - weights.sum(dim=0)).clamp(0, 1)}  # not below 0 by rounding
     return shares | {key: weights[k] for k, key in enumerate(inputs.colours)}
-
-
-def _name(labels: tuple[Region, ...]) -> str:
-    return "+".join(label.word for label in labels)

@@ -48,6 +48,25 @@ class Pass(Generic[T]):
     picture: Tensor  # signed, detached [1, 3, R, R]
 
 
+def refuse_non_finite(stage: StageKind, values: Mapping[str, Tensor | float]) -> None:
+    """Raises StageError, with the name, when a value of an outcome is not finite.
+
+    Args:
+        stage: Whose outcome it is.
+        values: Numbers and tensors of it, by the name to tell; whole numbers pass.
+    """
+    for name, value in values.items():
+        if isinstance(value, Tensor):
+            finite = bool(value.detach().isfinite().all())
+        else:
+            finite = math.isfinite(value)
+        if not finite:
+            raise StageError(
+                f"{stage} came to a non-finite {name}: use lower rates or another portrait",
+                stage=stage,
+            )
+
+
 class Descent:
     """Everything that changes from step to step: the variables, Adam's moments, the step count.
 

@@ -1,4 +1,4 @@
-"""Mask arithmetic that stages share: label sets, morphology, soft masks, the F mix, the pre-fill.
+"""Mask arithmetic that stages share: areas, morphology, soft masks, the F mix, the pre-fill.
 
 Source: method sections 11.1, 11.2 and 12.3, in the form for several references of 16.3. Masks are
 bool [N, 1, H, W] at the label size unless said otherwise. A smoothing of 0 means no morphology
@@ -8,6 +8,7 @@ here; in the official code it would flood the mask (method 14.12).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import cv2
 import numpy as np
@@ -18,15 +19,50 @@ from torch import Tensor
 from torch.nn import functional
 
 from barber.geometry import Geometry
-from barber.labels import Region
+from barber.labels import Area, Region, Zone
 
 INPAINT_RADIUS_PX = 3
+GENTLE_SHARE = 0.5  # of a facial region's pixels: what erosion leaves of it at least
+NOSE_EDGE_SHARE = 0.25  # of the nose's greatest width: how wide its lower edge still is
 
 
 def among(label_map: Tensor, labels: Iterable[Region]) -> Tensor:
     """Bool [N, 1, H, W]: where the label map [N, H, W] shows one of `labels`."""
     wanted = torch.tensor([int(x) for x in labels], device=label_map.device)
     return torch.isin(label_map, wanted)[:, None]
+
+
+def covered(label_map: Tensor, area: Area) -> Tensor:
+    """Bool [N, 1, H, W]: what an area covers in the label map [N, H, W]."""
+    inside = among(label_map, area.labels)
+    return inside if area.zone is None else inside & zone(label_map, area.zone)
+
+
+def covered_by_any(label_map: Tensor, areas: Iterable[Area]) -> Tensor:
+    """Bool [N, 1, H, W]: what at least one of `areas` covers."""
+    found = torch.zeros_like(label_map[:, None], dtype=torch.bool)
+    for area in areas:
+        found |= covered(label_map, area)
+    return found
+
+
+def zone(label_map: Tensor, where: Zone) -> Tensor:
+    """Bool [N, 1, H, W]: the rows below the nose's lower edge; nowhere when there is no nose.
+
+    The edge is the lowest row on which the nose is more than a quarter as wide as on its widest:
+    a speck of nose elsewhere does not move it. The 16 labels have no beard, so this is how the
+    skin that can carry one is told from cheeks and forehead; portraits are aligned, so rows do.
+    """
+    assert where is Zone.LOWER_FACE
+    width = (label_map == Region.NOSE).sum(dim=2)  # [N, H]
+    wide = width > NOSE_EDGE_SHARE * width.amax(dim=1, keepdim=True)
+    below = ~wide.flip(1).cummax(dim=1).values.flip(1) & wide.any(dim=1, keepdim=True)
+    return below[:, None, :, None].expand(-1, 1, -1, label_map.shape[2])
+
+
+def has_zone(label_map: Tensor, area: Area) -> bool:
+    """Whether a label map has the landmark that the area's zone, if any, is found by."""
+    return area.zone is None or bool(zone(label_map, area.zone).any())
 
 
 def to_side(mask: Tensor, side: int) -> Tensor:
@@ -39,18 +75,34 @@ def dilate(mask: Tensor, steps: int) -> Tensor:
     return _morphed(ndimage.binary_dilation, mask, steps)
 
 
-def erode(mask: Tensor, steps: int) -> Tensor:
-    """Shrinks a bool mask likewise; outside the picture counts as empty, so borders lose too."""
-    return _morphed(ndimage.binary_erosion, mask, steps)
+def erode(mask: Tensor, steps: int, *, border: bool = True) -> Tensor:
+    """Shrinks a bool mask likewise.
+
+    Args:
+        mask: Bool [N, 1, H, W].
+        steps: Pixels in four directions; 0 leaves it alone.
+        border: Whether the outside counts as empty, so that a mask loses at the picture's border
+            too, as in the official code (method 14.11).
+    """
+    return _morphed(partial(ndimage.binary_erosion, border_value=not border), mask, steps)
 
 
-def soft(mask: Tensor, geometry: Geometry) -> Tensor:
-    """A mask at the loss size as float [N, 1, f, f]: bicubic, neither antialiased nor clamped."""
+def soft(mask: Tensor, geometry: Geometry, *, clamp: bool = False) -> Tensor:
+    """A mask at the loss size as float [N, 1, f, f]: bicubic, not antialiased.
+
+    Args:
+        mask: Bool [N, 1, h, h].
+        geometry: The bundle's sizes.
+        clamp: Cuts the overshoot beyond [0, 1], which the official code keeps (method 12.3).
+    """
     size = (geometry.f_size, geometry.f_size)
-    return functional.interpolate(mask.float(), size=size, mode="bicubic", align_corners=False)
+    alpha = functional.interpolate(mask.float(), size=size, mode="bicubic", align_corners=False)
+    return alpha.clamp(0, 1) if clamp else alpha
 
 
-def identity_alpha(removed: Tensor, shown: Tensor, smoothing: int, geometry: Geometry) -> Tensor:
+def identity_alpha(
+    removed: Tensor, shown: Tensor, smoothing: int, geometry: Geometry, *, clamp: bool = False
+) -> Tensor:
     """The soft mask a of 12.3: where the aligned identity replaces its reconstruction.
 
     Args:
@@ -58,13 +110,35 @@ def identity_alpha(removed: Tensor, shown: Tensor, smoothing: int, geometry: Geo
         shown: Where the target mask shows one.
         smoothing: Pixels of dilation at the loss size.
         geometry: The bundle's sizes.
+        clamp: See `soft`.
     """
-    return soft(dilate(to_side(removed | shown, geometry.loss_size), smoothing), geometry)
+    anywhere = to_side(removed | shown, geometry.loss_size)
+    return soft(dilate(anywhere, smoothing), geometry, clamp=clamp)
 
 
-def region_alpha(inside: Tensor, smoothing: int, geometry: Geometry) -> Tensor:
+def region_alpha(
+    inside: Tensor, smoothing: int, geometry: Geometry, *, border: bool = True, clamp: bool = False
+) -> Tensor:
     """The soft masks b and c of 12.3: the inside of a region, or of what it has in common."""
-    return soft(erode(to_side(inside, geometry.loss_size), smoothing), geometry)
+    eroded = erode(to_side(inside, geometry.loss_size), smoothing, border=border)
+    return soft(eroded, geometry, clamp=clamp)
+
+
+def gentle_depth(inside: Tensor, smoothing: int, geometry: Geometry, *, border: bool = True) -> int:
+    """The deepest erosion up to `smoothing` that leaves half of a region's pixels.
+
+    Args:
+        inside: Bool [1, 1, H, W] at the label size.
+        smoothing: Pixels at the loss size.
+        geometry: The bundle's sizes.
+        border: As in `erode`.
+    """
+    mask = to_side(inside, geometry.loss_size)
+    enough = GENTLE_SHARE * float(mask.sum())
+    for steps in range(smoothing, 0, -1):
+        if float(erode(mask, steps, border=border).sum()) >= enough:
+            return steps
+    return 0
 
 
 def lerp(outside: Tensor, inside: Tensor, alpha: Tensor) -> Tensor:
@@ -72,40 +146,37 @@ def lerp(outside: Tensor, inside: Tensor, alpha: Tensor) -> Tensor:
     return inside + (1 - alpha) * (outside - inside)
 
 
-def paste(
-    identity: Tensor, sources: Sequence[Tensor], labels: Sequence[tuple[Region, ...]]
-) -> Tensor:
+def paste(identity: Tensor, sources: Sequence[Tensor], areas: Sequence[Area]) -> Tensor:
     """The first composition: T of 11.1 and 16.3.1, int64 [1, H, W].
 
     Args:
         identity: The identity's label map [1, H, W].
         sources: The label map of each region's source, in region order; later ones win.
-        labels: What each region takes from its source.
+        areas: What each region takes from its source.
     """
-    union = {label for taken in labels for label in taken}
-    composed = identity.masked_fill(among(identity, union)[:, 0], int(Region.BACKGROUND))
-    for source, taken in zip(sources, labels, strict=True):
-        composed = torch.where(among(source, taken)[:, 0], source, composed)
+    removed = covered_by_any(identity, areas)[:, 0]
+    composed = identity.masked_fill(removed, int(Region.BACKGROUND))
+    for source, area in zip(sources, areas, strict=True):
+        composed = torch.where(covered(source, area)[:, 0], source, composed)
     return composed
 
 
-def occluded(
-    identity: Tensor, sources: Sequence[Tensor], labels: Sequence[tuple[Region, ...]]
-) -> Tensor:
+def occluded(identity: Tensor, sources: Sequence[Tensor], areas: Sequence[Area]) -> Tensor:
     """OB of 11.1 and 16.3.1: where a hair source shows a person and the identity shows none.
 
-    Regions without hair occlude nothing. What any region pastes is never occluded: 16.3.1 does not
-    say so, but would otherwise inpaint hair over pasted lips; for one region it is the same. For
-    the same reason only the region's own labels count as removed here, not those of the others.
+    Regions without hair occlude nothing. What any region pastes is never occluded, and of what is
+    removed only hair counts: 16.3.1 does not say so, but would otherwise inpaint hair over pasted
+    lips and into facial holes, which are the first pass's alone. So two regions of one source
+    occlude what their union does, and one region of hair what 11.1 says.
     """
-    covered = torch.zeros_like(identity[:, None], dtype=torch.bool)
-    pasted = covered.clone()
-    for source, taken in zip(sources, labels, strict=True):
-        pasted |= among(source, taken)
-        if Region.HAIR in taken:
-            person = ~among(source, {*taken, Region.BACKGROUND, Region.CLOTH})
-            covered |= person & among(identity, {*taken, Region.BACKGROUND})
-    return covered & ~pasted
+    found = torch.zeros_like(identity[:, None], dtype=torch.bool)
+    pasted = found.clone()
+    for source, area in zip(sources, areas, strict=True):
+        pasted |= covered(source, area)
+        if Region.HAIR in area.labels:
+            person = ~among(source, {*area.labels, Region.BACKGROUND, Region.CLOTH})
+            found |= person & among(identity, [Region.HAIR, Region.BACKGROUND])
+    return found & ~pasted
 
 
 def background_map(identity: Tensor, pasted: Tensor) -> Tensor:
@@ -113,12 +184,14 @@ def background_map(identity: Tensor, pasted: Tensor) -> Tensor:
     return ((identity != Region.BACKGROUND) | pasted[:, 0]).long()
 
 
-def prefill(composed: Tensor, hidden: Tensor) -> Tensor:
+def prefill(composed: Tensor, hidden: Tensor, *, truncate: bool = True) -> Tensor:
     """Hair or background on the occluded pixels, carried in from around them (method 11.2).
 
     Args:
         composed: The first composition, int64 [1, H, W].
         hidden: OB, bool [1, 1, H, W].
+        truncate: Whether only a value that reached 1 is hair, as in the official code (14.15);
+            otherwise what lies nearer to hair than to background.
 
     Returns:
         The composition with 0 or hair on `hidden`, unchanged elsewhere.
@@ -129,8 +202,8 @@ def prefill(composed: Tensor, hidden: Tensor) -> Tensor:
     unknown = covered | ~(hair | background)
     known = (hair & ~unknown).astype(np.float32)
     flowed = cv2.inpaint(known, unknown.astype(np.uint8) * 255, INPAINT_RADIUS_PX, cv2.INPAINT_NS)
-    # Truncation: only a value that reached 1 is hair (method 14.15).
-    filled = np.where(covered, flowed.astype(np.uint8).astype(np.int64) * Region.HAIR, labels)
+    whole = np.trunc(flowed) if truncate else np.rint(flowed)
+    filled = np.where(covered, whole.astype(np.uint8).astype(np.int64) * Region.HAIR, labels)
     return torch.from_numpy(filled).to(composed)[None]
 
 

@@ -1,8 +1,9 @@
 """Stage A: a portrait as codes, first W+, then FS.
 
 Source: method section 10. The FS phase renders from F, so it also has to absorb the coarse RGB that
-the official code drops there (5.5). The code keeps the S of the last forward pass and the F after
-the last update, as the official code does (10.2).
+the official code drops there (5.5), unless it is carried along. The code keeps the S of the last
+forward pass and the F after the last update, as the official code does (10.2), unless told to keep
+the last update of both.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def _likeness(bundle: ModelBundle, portrait: Portrait, params: ReconstructParams
     """The loss of 10.1 against this portrait, its fixed features computed once."""
     high = to_signed(portrait.pixels, bundle.device)
     with torch.no_grad():
-        low = low_resolution(portrait, bundle.geometry, bundle.device)
+        low = low_resolution(portrait, bundle.geometry, bundle.device, params.low_target)
         features = bundle.perceptual.features(low)
 
     def losses(picture: Tensor, w_plus: Tensor) -> dict[str, Tensor]:
@@ -80,7 +81,7 @@ def _find_w_plus(
     likeness: Likeness,
     course: Course,
 ) -> Tensor:
-    """W+ of the last forward pass [1, L, D], starting from the mean latent in every row."""
+    """W+ [1, L, D], starting from the mean latent in every row."""
     w_plus = bundle.w_avg.reshape(1, 1, -1).repeat(1, bundle.geometry.rows, 1)
 
     def forward() -> Pass[Tensor]:
@@ -90,7 +91,7 @@ def _find_w_plus(
 
     descent = Descent([w_plus], rate=params.w_plus_rate)
     last, _ = course.descend("w_plus", descent, forward, steps=params.w_plus_steps)
-    return last.kept
+    return w_plus.detach() if params.keep_last_update else last.kept
 
 
 def _find_fs(
@@ -102,14 +103,19 @@ def _find_fs(
     w_plus: Tensor,
 ) -> Reconstruction:
     """F and S that render the portrait, starting from what W+ gives at F's place."""
-    split = bundle.geometry.split_row
+    split, channels = bundle.geometry.split_row, bundle.geometry.f_channels
     with torch.no_grad():
-        start = bundle.generator.structure(w_plus, noise)
+        found = bundle.generator.structure(w_plus, noise, carry_skip=params.carry_skip)
+    start, skip = found[:, :channels], found[:, channels:]  # the skip stays as W+ gives it
     f, rows = start.clone(), w_plus[:, split:].clone()
 
+    def code() -> tuple[Tensor, Tensor]:
+        """F, with the skip where it is carried, and S with the rows that made F before it."""
+        return torch.cat([f, skip], dim=1), torch.cat([w_plus[:, :split], rows], dim=1)
+
     def forward() -> Pass[Tensor]:
-        s = torch.cat([w_plus[:, :split], rows], dim=1)
-        picture = bundle.generator.render(f, s, noise)
+        carried, s = code()
+        picture = bundle.generator.render(carried, s, noise)
         losses = likeness(picture, s)
         if params.f_weight > 0:
             losses["f_prior"] = params.f_weight * f_prior(f, start)[0]
@@ -117,9 +123,10 @@ def _find_fs(
 
     descent = Descent([f, rows], rate=params.fs_rate)
     last, losses = course.descend("fs", descent, forward, steps=params.fs_steps)
+    structure, s = (part.detach() for part in code())  # after the last update
     return Reconstruction(
         w_plus=w_plus,
-        fs=FSCode(f=f.detach(), s=last.kept),
+        fs=FSCode(f=structure, s=s if params.keep_last_update else last.kept),
         preview=to_pixels(last.picture),
         losses=losses,
     )

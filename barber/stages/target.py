@@ -6,14 +6,15 @@ heuristic fill take the nearest label: 11.4 speaks of hair only, and would leave
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from barber.artifacts import Portrait, TargetMask
-from barber.labels import Region
+from barber.errors import StageError, short_key
+from barber.labels import Area, Region
 from barber.losses.segmentation import (
     cross_entropy,
     cross_entropy_background_only,
@@ -23,7 +24,7 @@ from barber.models.bundle import ModelBundle
 from barber.models.segmenter import Segmenter
 from barber.models.stylegan2 import Noise
 from barber.plan import StageKind
-from barber.spec import FillMode, MaskMode, TargetParams
+from barber.spec import EmptyRegion, FillMode, MaskMode, PortraitKey, TargetParams
 from barber.stages import masks
 from barber.stages.descent import Course, Descent, OnStep, Pass
 from barber.stages.pictures import label_logits, photograph_labels
@@ -57,7 +58,7 @@ def target(
     bundle: ModelBundle,
     identity: Portrait,
     sources: Sequence[Portrait],
-    labels: Sequence[tuple[Region, ...]],
+    areas: Sequence[Area],
     params: TargetParams,
     *,
     noise: Noise,
@@ -69,16 +70,28 @@ def target(
         bundle: The networks.
         identity: Whose label map is changed.
         sources: The portrait that gives each region's shape, in region order; later ones win.
-        labels: What each region takes from its source; as many as sources, at least one.
+        areas: What each region takes from its source; as many as sources, at least one.
         params: Mode, fill and steps.
         noise: Source of every pass's noise planes.
         on_step: Told of phases "fill" and, where a hair source hides something, "uncover".
 
     Raises:
-        StageError: A loss is not finite.
+        StageError: A loss is not finite, or a label map lacks the nose that an area's zone is found
+            by.
     """
-    maps = {p.sha256: photograph_labels(bundle, p) for p in (identity, *sources)}
-    first = compose_labels(maps[identity.sha256], [maps[p.sha256] for p in sources], labels)
+    maps = {
+        p.sha256: photograph_labels(bundle, p, clamp=params.clamp_photographs)
+        for p in (identity, *sources)
+    }
+    _check_zones(maps, identity, sources, areas)
+    first = compose_labels(
+        maps[identity.sha256],
+        [maps[p.sha256] for p in sources],
+        areas,
+        truncate_prefill=params.truncate_prefill,
+    )
+    if params.empty_region is EmptyRegion.REFUSE:
+        _check_shown(first, sources, areas)
     if params.fill is FillMode.HEURISTIC:
         return _target_mask(first, masks.fill_from_nearest(first.labels, first.facial_holes), {})
     passes = 2 if bool(first.hidden.any()) else 1
@@ -97,25 +110,34 @@ def target(
 
 
 def compose_labels(
-    identity: Tensor, sources: Sequence[Tensor], labels: Sequence[tuple[Region, ...]]
+    identity: Tensor,
+    sources: Sequence[Tensor],
+    areas: Sequence[Area],
+    *,
+    truncate_prefill: bool = True,
 ) -> Composition:
     """Pastes the regions' labels and inpaints what a hair source hides (method 11.1, 11.2).
 
     Args:
         identity: The identity's label map, int64 [1, H, W].
         sources: The label map of each region's source.
-        labels: What each region takes from its source.
+        areas: What each region takes from its source.
+        truncate_prefill: Whether only what the inpainting made wholly hair is hair (14.15).
     """
     shown = torch.cat(
-        [masks.among(source, taken) for source, taken in zip(sources, labels, strict=True)], dim=1
+        [masks.covered(source, area) for source, area in zip(sources, areas, strict=True)], dim=1
     )
-    hidden = masks.occluded(identity, sources, labels)
-    pasted = masks.paste(identity, sources, labels)
+    hidden = masks.occluded(identity, sources, areas)
+    pasted = masks.paste(identity, sources, areas)
     return Composition(
         identity=identity,
-        labels=masks.prefill(pasted, hidden) if bool(hidden.any()) else pasted,
+        labels=(
+            masks.prefill(pasted, hidden, truncate=truncate_prefill)
+            if bool(hidden.any())
+            else pasted
+        ),
         background=masks.background_map(identity, shown.any(dim=1, keepdim=True)),
-        removed=masks.among(identity, {label for taken in labels for label in taken}),
+        removed=masks.covered_by_any(identity, areas),
         shown=shown,
         hidden=hidden,
     )
@@ -160,6 +182,35 @@ def fill_losses(
     }
 
 
+def _check_shown(first: Composition, sources: Sequence[Portrait], areas: Sequence[Area]) -> None:
+    """Raises StageError for a region whose source shows nothing of it."""
+    for r, (source, area) in enumerate(zip(sources, areas, strict=True)):
+        if not bool(first.shown[:, r].any()):
+            raise StageError(
+                f"region {r + 1} ({area.words}) is empty: portrait {short_key(source.sha256)} "
+                "shows none; name another portrait for its shape, leave the region out, or have it "
+                "taken away with target.empty_region=remove",
+                stage=StageKind.TARGET,
+                portraits=[source.sha256],
+            )
+
+
+def _check_zones(
+    maps: Mapping[PortraitKey, Tensor],
+    identity: Portrait,
+    sources: Sequence[Portrait],
+    areas: Sequence[Area],
+) -> None:
+    for number, (source, area) in enumerate(zip(sources, areas, strict=True), start=1):
+        for portrait in (identity, source):
+            if not masks.has_zone(maps[portrait.sha256], area):
+                raise StageError(
+                    f"region {number} ({area.words}) is found below the nose, and portrait "
+                    f"{portrait.sha256[:12]} shows no nose: use a portrait that faces the camera",
+                    stage=StageKind.TARGET,
+                )
+
+
 def _optimise(
     bundle: ModelBundle,
     params: TargetParams,
@@ -169,7 +220,7 @@ def _optimise(
     evaluate: Callable[[Tensor], dict[str, Tensor]],
 ) -> tuple[Tensor, dict[str, float]]:
     """One pass: the label map of the last forward pass, and its losses."""
-    free = bundle.geometry.align_rows
+    free = bundle.geometry.split_row if params.all_f_rows else bundle.geometry.align_rows
     mean = bundle.w_avg.reshape(1, 1, -1).repeat(1, bundle.geometry.rows, 1)
     rows, rest = mean[:, :free].clone(), mean[:, free:]
 
@@ -181,6 +232,9 @@ def _optimise(
 
     descent = Descent([rows], rate=params.rate)
     last, losses = course.descend(phase, descent, forward, steps=params.steps)
+    if params.keep_last_update:
+        with torch.no_grad():
+            return forward().kept, losses
     return last.kept, losses
 
 

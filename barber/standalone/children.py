@@ -30,10 +30,17 @@ class Child:
         command: Its arguments.
         environ: Its whole environment.
         log_file: Its output is appended here.
+        patient: Start it again at once, however often it ends; for chaos runs, which kill it.
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], *, environ: Mapping[str, str], log_file: Path
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        environ: Mapping[str, str],
+        log_file: Path,
+        patient: bool = False,
     ) -> None:
         self.name = name
         self.log_file = log_file
@@ -42,6 +49,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._quick_ends = 0
+        self._patient = patient
         self._start_again_at: float | None = None
 
     @property
@@ -90,7 +98,7 @@ class Child:
         said = f"{last_line(self.log_file)} (see {self.log_file})"
         if self._process.returncode == REFUSED_CODE:
             raise SettingsError(f"{self.name} does not start: {said}")
-        quick = now - self._started_at < QUICK_S
+        quick = now - self._started_at < QUICK_S and not self._patient
         self._quick_ends = self._quick_ends + 1 if quick else 0
         if self._quick_ends >= MAX_QUICK_ENDS:
             raise SettingsError(

@@ -93,7 +93,9 @@ class _Demo:
         self._supervisor = supervisor
         self._console = console
         self._out = out
-        self._manifest: Manifest = read_manifest(find_bundle(supervisor.settings.bundle))
+        self._manifest: Manifest = read_manifest(
+            find_bundle(supervisor.settings.bundle, supervisor.settings.bundles_dir)
+        )
         self._store = Store(supervisor.settings.store_dir)
 
     @property

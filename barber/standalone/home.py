@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from barber.catalogue.store import Store
 from barber.errors import SettingsError
 
 DEFAULT_HOME = Path(".barber")
@@ -95,6 +96,12 @@ class Home:
             raise SettingsError(f"{self.path} is no home of ours: give another directory")
         with self:
             shutil.rmtree(self.path)
+
+    def clear_unfinished(self) -> None:
+        """Deletes what killed processes left half-written; for when none of ours runs here."""
+        Store(self.path / "store").clear_unfinished()
+        for part in (self.path / "broker").glob("**/*.part"):
+            part.unlink(missing_ok=True)
 
     def announce(self, running: Running) -> None:
         """Tells the other commands where the system is; readable by its owner only."""

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from barber.pixels import Pixels
 
-TILE = 160  # side of a picture in pixels
+TILE = 160  # side of a picture in pixels, unless told
 GAP = 12
 CAPTION = 20  # height of the line below a picture
 TITLE = 28  # height of a row's heading
@@ -31,29 +31,35 @@ class SheetRow:
     refusal: str = ""  # why there is no result
 
 
-def draw_sheet(heading: str, rows: Sequence[SheetRow]) -> Pixels:
+def draw_sheet(heading: str, rows: Sequence[SheetRow], *, tile: int = TILE) -> Pixels:
     """Draws all rows below each other; inputs left, results right, figures beside them.
+
+    Args:
+        heading: Stands above.
+        rows: At least one.
+        tile: Side of a picture in pixels.
 
     Returns:
         uint8 [H, W, 3].
     """
     inputs = max(len(row.inputs) for row in rows)
     results = max((len(row.results) for row in rows), default=0)
-    width = (inputs + results) * (TILE + GAP) + 2 * GAP + FIGURES + GAP
-    row_height = TITLE + TILE + CAPTION + GAP
+    width = (inputs + results) * (tile + GAP) + 2 * GAP + FIGURES + GAP
+    row_height = TITLE + tile + CAPTION + GAP
     image = Image.new("RGB", (width, 56 + row_height * len(rows)), PAPER)
-    pen = _Pen(image)
+    pen = _Pen(image, tile)
     pen.text((GAP, 14), heading, size=22)
     for number, row in enumerate(rows):
-        pen.row(row, top=56 + number * row_height, results_at=GAP + inputs * (TILE + GAP))
+        pen.row(row, top=56 + number * row_height, results_at=GAP + inputs * (tile + GAP))
     return np.array(image, dtype=np.uint8)
 
 
 class _Pen:
     """Draws on one image."""
 
-    def __init__(self, image: Image.Image) -> None:
+    def __init__(self, image: Image.Image, side: int) -> None:
         self._image = image
+        self._side = side
         self._draw = ImageDraw.Draw(image)
 
     def text(
@@ -71,11 +77,11 @@ class _Pen:
         self.text((GAP, top + 6), row.title, size=16)
         top += TITLE
         for number, (caption, picture) in enumerate(row.inputs):
-            self._tile(GAP + number * (TILE + GAP), top, caption, picture)
+            self._tile(GAP + number * (self._side + GAP), top, caption, picture)
         left = results_at + GAP
         for caption, picture in row.results:
             self._tile(left, top, caption, picture)
-            left += TILE + GAP
+            left += self._side + GAP
         if row.refusal:
             lines = textwrap.wrap(f"refused: {row.refusal}", 48)
             self._lines(results_at + GAP, top, lines, colour=RED)
@@ -88,10 +94,11 @@ class _Pen:
             self.text((left, top + 4 + 21 * number), line, colour=colour)
 
     def _tile(self, left: int, top: int, caption: str, picture: Pixels | None) -> None:
+        side = self._side
         if picture is None:
-            self._draw.rectangle([left, top, left + TILE - 1, top + TILE - 1], outline=LINE)
-            self._draw.line([(left, top), (left + TILE - 1, top + TILE - 1)], fill=LINE)
+            self._draw.rectangle([left, top, left + side - 1, top + side - 1], outline=LINE)
+            self._draw.line([(left, top), (left + side - 1, top + side - 1)], fill=LINE)
         else:
-            shown = Image.fromarray(picture).resize((TILE, TILE), Image.Resampling.LANCZOS)
+            shown = Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS)
             self._image.paste(shown, (left, top))
-        self.text((left, top + TILE + 3), caption, size=12, colour=PALE)
+        self.text((left, top + side + 3), caption, size=12, colour=PALE)

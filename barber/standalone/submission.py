@@ -58,8 +58,8 @@ def submit_table(
     if table.errors and not (accept_valid and table.rows):
         raise TableError(_complaint(path, table, accept_valid), table.errors)
     with transaction(engine) as session:
-        for source, data in table.files.values():
-            portraits.register(session, store, data, size=defaults.size, name=source.name)
+        for picture in table.pictures.values():
+            portraits.keep(session, store, picture)
         try:
             batch_id = jobs.submit(
                 session,

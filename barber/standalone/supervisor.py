@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from barber.catalogue.db import open_engine
 from barber.catalogue.migrate import upgrade
+from barber.chaos.rules import TOY_BUNDLE, ChaosRules
 from barber.errors import CheckpointError, SettingsError
 from barber.manifest import SHIPPED, FileRecord, find_bundle, read_manifest
 from barber.settings import DATABASE_DRIVER, Settings
@@ -44,6 +45,7 @@ class UpOptions:
     workers: int | None = None  # for the gpu queue
     bundle: str | None = None
     device: str | None = None
+    rules: ChaosRules | None = None  # a chaos run: toy stages, children that may be killed
 
 
 class Supervisor:
@@ -85,6 +87,7 @@ class Supervisor:
         chosen = self._chosen_settings()
         self._home.__enter__()
         try:
+            self._home.clear_unfinished()
             self._catch_signals()
             self.settings = self._start_database(chosen)
             self._start_children(port)
@@ -120,6 +123,7 @@ class Supervisor:
             stop_all(self._others, OTHER_STOP_S, hurry=hurry)
             if self._postgres is not None:
                 self._postgres.stop()
+            self._home.clear_unfinished()
         finally:
             self._home.__exit__(None, None, None)
             for sign, handler in self._old_handlers.items():
@@ -141,6 +145,14 @@ class Supervisor:
     def stopping(self) -> bool:
         """Whether somebody asked us to stop (Ctrl-C, SIGTERM)."""
         return self._interrupts > 0
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The processes that run now, by name; the embedded database is "postgres"."""
+        found = {child.name: child.pid for child in [*self._others, *self._workers]}
+        if self._postgres is not None and self._postgres.process is not None:
+            found["postgres"] = self._postgres.process.pid
+        return {name: pid for name, pid in found.items() if pid is not None}
 
     def tend(self) -> None:
         """Looks after the children once; to be called a few times a second.
@@ -176,11 +188,16 @@ class Supervisor:
         return replace(
             settings,
             home=self._home.path,
-            bundle=check_bundle(self._options.bundle or settings.bundle),
+            bundle=self._chosen_bundle(settings),
+            chaos=self._options.rules.as_text() if self._options.rules else settings.chaos,
             device=device,
-            threads=settings.threads or _threads(device, workers),
             window=max(settings.window, 4 * workers),
         )
+
+    def _chosen_bundle(self, settings: Settings) -> str:
+        if self._options.rules:
+            return TOY_BUNDLE
+        return check_bundle(self._options.bundle or settings.bundle, settings.bundles_dir)
 
     def _start_database(self, settings: Settings) -> Settings:
         """The settings with the catalogue's address, once it is there and up to date."""
@@ -211,10 +228,11 @@ class Supervisor:
     def _child(self, name: str, module: str, *arguments: str) -> Child:
         environ = {k: v for k, v in self._environ.items() if not k.startswith("BARBER_")}
         environ |= self.settings.to_env() | {"PYTHONUNBUFFERED": "1"}
-        if self.settings.threads:
-            environ.setdefault("OMP_NUM_THREADS", str(self.settings.threads))
+        environ.setdefault("OMP_NUM_THREADS", str(self.settings.threads))
         command = [sys.executable, "-m", module, *arguments]
-        return Child(name, command, environ=environ, log_file=self._home.logs / f"{name}.log")
+        log_file = self._home.logs / f"{name}.log"
+        patient = self._options.rules is not None
+        return Child(name, command, environ=environ, log_file=log_file, patient=patient)
 
     def _wait_for_console(self, port: int) -> None:
         self.console = f"http://127.0.0.1:{port}/"
@@ -240,8 +258,12 @@ class Supervisor:
         self._interrupts += 1
 
 
-def check_bundle(name_or_path: str) -> str:
+def check_bundle(name_or_path: str, bundles: Path | None = None) -> str:
     """A bundle whose every file is what its manifest says, as workers anywhere can find it.
+
+    Args:
+        name_or_path: Of a bundle.
+        bundles: Where your own bundles lie: `Settings.bundles_dir`.
 
     Returns:
         The name of a shipped bundle, or the absolute path of another.
@@ -249,7 +271,7 @@ def check_bundle(name_or_path: str) -> str:
     Raises:
         CheckpointError: The bundle is unknown, or a file is missing or of other content.
     """
-    path = find_bundle(name_or_path).absolute()
+    path = find_bundle(name_or_path, bundles).absolute()
     for name, record in read_manifest(path).files.items():
         if not (path / name).is_file() or FileRecord.of(path / name) != record:
             raise CheckpointError(
@@ -261,11 +283,6 @@ def check_bundle(name_or_path: str) -> str:
 def _cpus() -> int:
     """The processors that we may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _threads(device: str, workers: int) -> int:
-    """Threads per worker, so that all workers together fill the processors and no more."""
-    return max(1, _cpus() // max(1, workers)) if device == "cpu" else 0
 
 
 def _console_port(asked: int | None) -> int:

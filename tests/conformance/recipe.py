@@ -6,11 +6,9 @@ needed to compare an implementation with the public reference code.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import zlib
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from barber.geometry import Geometry
 from barber.losses.latent import PCAStatistics
-from barber.losses.perceptual import Perceptual
-from barber.manifest import FileRecord, Manifest
-from barber.models.bundle import ModelBundle
-from barber.models.checkpoints import load_strict
-from barber.models.segmenter import Segmenter
-from barber.models.stylegan2 import Generator
-from barber.models.vgg import VGGFeatures
-from tests.conformance.conftest import VECTORS
+from tests.conformance.vectors import VectorSet
 
 Array = NDArray[np.float64]
 
@@ -38,12 +28,14 @@ class Recipe:
 
     Args:
         folder: A folder with manifest.json and the npz files.
+
+    Raises:
+        SetError: The folder holds no vector set.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
-        self.salt: str = self.manifest["salt"]
+        self.vectors = VectorSet(folder)
+        self.salt = self.vectors.salt
 
     def u(self, name: str, shape: tuple[int, ...]) -> Array:
         """Uniform in [0, 1)."""
@@ -60,9 +52,7 @@ class Recipe:
 
     def array(self, file: str, name: str) -> NDArray[Any]:
         """A stored array."""
-        with np.load(self.folder / file) as stored:
-            found: NDArray[Any] = stored[name]
-        return found
+        return self.vectors.array(file, name)
 
     def fill(self, net: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """The state dict of a network with every entry replaced by the recipe's values."""
@@ -148,37 +138,6 @@ class Recipe:
     def ellipse(self, name: str, size: int = 64) -> Tensor:
         """The picture's ellipse as a 0/1 mask [1, 1, size, size]."""
         return float32(enlarge(self._grid(name)[1], size))[None, None]
-
-
-@cache
-def reference_bundle(size: int, folder: Path = VECTORS) -> ModelBundle:
-    """The recipe's networks at an image size, in the official geometry."""
-    recipe = Recipe(folder)
-    geometry = Geometry.official(size)
-    generator, segmenter, vgg = Generator(geometry), Segmenter(), VGGFeatures()
-    for net, module in (("gen", generator), ("seg", segmenter), ("vgg", vgg)):
-        load_strict(module, recipe.fill(net, module.state_dict()), net)
-    heads = {f"lin{k}.model.1.weight": torch.empty(1, c, 1, 1) for k, c in enumerate(vgg.channels)}
-    salted = FileRecord(sha256=recipe.salt, bytes=0)
-    manifest = Manifest(
-        name=f"recipe-{size}",
-        geometry=geometry,
-        segmenter=segmenter.widths.to_json(),
-        vgg=vgg.widths.to_json(),
-        presets={},
-        licence="none needed: synthetic numbers",
-        source="the recipe of the conformance vectors",
-        scores={},
-        files={"recipe": salted},
-    )
-    return ModelBundle.assemble(
-        manifest,
-        generator=generator,
-        segmenter=segmenter,
-        perceptual=Perceptual(vgg, recipe.fill("lpips", heads)),
-        pca=recipe.pca(),
-        w_avg=recipe.w_avg(),
-    )
 
 
 def enlarge(grid: NDArray[Any], size: int) -> NDArray[Any]:

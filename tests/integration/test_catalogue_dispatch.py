@@ -270,6 +270,23 @@ def test_messages_wait_longer_behind_slow_stages(
         assert dispatch.resend(session, crew.settings) == 2
 
 
+def test_slow_stages_do_not_excuse_a_queue_in_which_nothing_runs(
+    crew: Crew, engine: Engine, portraits: list[PortraitKey]
+) -> None:
+    submit(engine, [alone(portrait) for portrait in portraits[:3]])
+    crew.tick()
+    crew.run(crew.messages()[0])
+    with transaction(engine) as session:
+        session.execute(
+            text("UPDATE attempt SET started_at = now() - interval '90 s', ended_at = now()")
+        )
+        session.execute(text("UPDATE stage SET ready_at = now() - interval '70 s'"))
+    with transaction(engine) as session:
+        busy = replace(crew.settings, grace_s=100.0)
+        assert dispatch.resend(session, busy) == 0, "something was claimed within the grace"
+        assert dispatch.resend(session, replace(busy, grace_s=60.0)) == 2
+
+
 def test_a_blend_that_no_chord_offered_is_swept(
     crew: Crew, engine: Engine, portraits: list[PortraitKey]
 ) -> None:

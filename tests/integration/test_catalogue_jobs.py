@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from sqlalchemy import Engine, event, text
 
@@ -16,7 +17,8 @@ from barber.catalogue.jobs import AlreadySubmitted, NewJob
 from barber.catalogue.status import EventKind, JobStatus, StageStatus
 from barber.catalogue.store import Store, StoredFile
 from barber.errors import Conflict, InputError, NotFound
-from barber.pixels import read_portrait
+from barber.photographs.picture import Crop, Picture, encode_labels
+from barber.pixels import encode_png, portrait_key, read_portrait
 from barber.settings import Settings
 from barber.spec import JobSpec, PortraitKey
 from tests.support.builders import (
@@ -436,3 +438,37 @@ def test_a_portrait_is_registered_once_by_its_pixels(engine: Engine, settings: S
         found = portraits.pixels(session, store, key)
         assert (found == read_portrait(data, SIDE, name="ann")).all()
         assert portraits.file_of(session, key) == row.file_sha256
+
+
+def test_portrait_keeps_its_label_map_and_learns_its_photograph(
+    engine: Engine, settings: Settings
+) -> None:
+    store = Store(settings.store_dir)
+    own = np.full((4, 4), 10, dtype=np.uint8)
+    pixels = read_portrait(picture(1), SIDE, name="ann")
+    quad = ((0.0, 0.0), (0.0, 9.0), (9.0, 9.0), (9.0, 0.0))
+    crop = Crop(quad=quad, width=30, height=20, size=SIDE)
+    plain = Picture(
+        key=portrait_key(pixels, own),
+        name="ann.png",
+        width=SIDE,
+        height=SIDE,
+        size=SIDE,
+        png=encode_png(pixels),
+        labels_png=encode_labels(own),
+    )
+    with transaction(engine) as session:
+        for told in (plain, replace(plain, photo=b"photo", crop=crop), plain):
+            portraits.keep(session, store, told)
+        later = replace(plain, photo=b"other", crop=replace(crop, width=40))
+        portraits.keep(session, store, later)  # the first photograph stays
+        row = portraits.portraits(session, [plain.key])[plain.key]
+        assert row.photo_file_sha256 is not None
+        assert row.crop is not None
+        assert store.get(row.photo_file_sha256) == b"photo"
+        assert Crop.from_json(dict(row.crop)) == crop
+        kept = portraits.label_map(session, store, plain.key)
+        assert kept is not None
+        assert kept.tolist() == own.tolist()
+        other = portraits.register(session, store, picture(2), size=SIDE, name="bob.png")
+        assert portraits.label_map(session, store, other) is None

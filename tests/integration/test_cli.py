@@ -193,7 +193,7 @@ def test_failed_job_shows_its_error_and_is_retried(
     assert "align 0" in shown.out
     said = barber("retry", row["id"], "--json")
     assert said.code == 0
-    assert said.json["stages_set_back"] >= 1
+    assert said.json == {"job_id": row["id"], "done": True, "outcome": "2 stages set back"}
     crew.work()
     told = barber("show", row["id"], "--json").json
     assert told["status"] == "succeeded"
@@ -207,9 +207,94 @@ def test_cancelled_job_says_so_and_cannot_be_cancelled_twice(
     barber("submit", write(folder, "[bold]one,a.png,b.png,"))
     assert "[bold]one" in barber("jobs").out
     (row,) = barber("jobs", "--json").json
-    assert barber("cancel", row["id"], "--json").json["status"] == "cancelled"
+    assert barber("cancel", row["id"], "--json").json["outcome"] == "cancelled"
     said = barber("cancel", row["id"])
     assert (said.code, "nothing to cancel" in said.err) == (1, True)
+
+
+def test_jobs_are_retried_by_a_filter_counted_first(
+    barber: Callable[..., Said], folder: Path, engine: Engine, settings: Settings
+) -> None:
+    table = write(folder, "one,a.png,b.png,", "two,a.png,c.png,")
+    batch = barber("submit", table, "--json").json["batch_id"]
+    crew = Crew(engine, replace(settings, sweep_s=0))
+    crew.work({"align": break_down("the mask is empty")})
+    told = barber("retry", "--batch", batch, "--failed-in", "align", "--dry-run", "--json").json
+    assert told == {"jobs": 2, "counts": {"failed": 2}}
+    refused = barber("retry", "--batch", batch)
+    assert (refused.code, "2 jobs would be changed: add --yes" in refused.err) == (1, True)
+    assert barber("retry", "--text", "no such words", "--yes").out == ""
+    done = barber("retry", "--batch", batch, "--error", "StageError", "--yes", "--json").json
+    assert (done["done"], done["refused"]) == (2, 0)
+    crew.work()
+    assert {row["status"] for row in barber("jobs", "--json").json} == {"succeeded"}
+    again = barber("retry", "--batch", batch, "--status", "succeeded", "--yes")
+    assert (again.code, again.err.count("nothing to retry")) == (1, 2)
+
+
+def test_a_job_runs_again_from_a_stage_or_with_other_params(
+    barber: Callable[..., Said], folder: Path, engine: Engine, settings: Settings
+) -> None:
+    barber("submit", write(folder, "one,a.png,b.png,"))
+    crew = Crew(engine, replace(settings, sweep_s=0))
+    crew.work()
+    (row,) = barber("jobs", "--json").json
+    assert (
+        barber("retry", row["id"], "--from", "blend").out == f"job {row['id']}: 1 stage set back\n"
+    )
+    crew.work()
+    params = '{"blend": {"steps": 7}}'
+    assert "1 stage set back" in barber("retry", "--all", "--params", params, "--yes", "--json").out
+    crew.work()
+    with transaction(engine) as session:
+        assert jobs.job(session, row["id"]).spec.params.blend.steps == 7
+
+
+def test_work_is_held_and_let_go(
+    barber: Callable[..., Said], folder: Path, engine: Engine, settings: Settings
+) -> None:
+    batch = barber("submit", write(folder, "one,a.png,b.png,"), "--json").json["batch_id"]
+    (row,) = barber("jobs", "--json").json
+    crew = Crew(engine, replace(settings, sweep_s=0))
+    for what, name in (
+        (["--all"], "everything"),
+        (["--batch", batch], f"batch {batch}"),
+        ([row["id"]], f"job {row['id']}"),
+    ):
+        assert barber("pause", *what).out == f"{name} is paused\n"
+        assert crew.tick() == 0
+        assert barber("resume", *what).out == f"{name} goes on\n"
+    assert barber("priority", row["id"], "7").out == f"job {row['id']} has priority 7\n"
+    assert barber("jobs", "--json").json[0]["priority"] == 7
+    assert crew.tick() > 0
+    assert barber("cancel", "--all", "--yes").out == "1 job changed\n"
+    for verb in ("pause", "resume"):
+        said = barber(verb)
+        assert (said.code, "give a job's number, or --batch" in said.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["retry"], "which jobs?"),
+        (["cancel"], "which jobs?"),
+        (["retry", "--batch", "77", "--yes"], "no batch 77"),
+        (["retry", "1", "--stage", "2", "--from", "align"], "exclude each other"),
+        (["retry", "--stage", "2", "--all"], "a stage of one job"),
+        (["retry", "1", "--params", "{"], "--params is no JSON"),
+        (["retry", "1", "--params", "[]"], "--params is no object"),
+        (["priority", "77", "5"], "no job 77"),
+        (["pause", "--batch", "77"], "no batch 77"),
+        (["pause", "77"], "no job 77"),
+    ],
+)
+def test_what_operators_cannot_mean_is_one_sentence(
+    barber: Callable[..., Said], arguments: list[str], complaint: str
+) -> None:
+    said = barber(*arguments)
+    assert said.code == 1
+    assert complaint in said.err
+    assert said.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("verb", ["show", "retry", "cancel", "watch"])

@@ -20,6 +20,7 @@ from barber.catalogue.status import JobStatus
 from barber.catalogue.store import Store
 from barber.pixels import encode_png
 from barber.plan import StageKind
+from barber.preflight.findings import Check, Finding, Verdict
 from barber.settings import Settings
 from dashboard import create_app
 from tests.support import builders
@@ -135,6 +136,52 @@ def test_a_finished_job_shows_result_mask_recipe_and_stops_polling(console):
     assert "&#34;identity_steps&#34;: 140" in page.text
     assert 'id="retry"' not in page.text
     assert 'id="cancel"' not in page.text
+
+
+def test_warnings_of_preflight_are_on_the_page_of_the_job_and_of_its_batch(console):
+    identity, hair = builders.register_portraits(console.engine, console.store, 2)
+    blur = Finding(
+        check=Check.BLUR,
+        verdict=Verdict.WARN,
+        sentence="b<i>.png is soft",
+        number=0.41,
+        threshold=0.6,
+    )
+    allowed = Finding(check=Check.POSE, verdict=Verdict.WARN, sentence="it is turned", allowed=True)
+    new = jobs.NewJob(
+        name="soft",
+        spec=builders.hair_spec(identity, hair),
+        findings=(blur.to_json(), allowed.to_json()),
+    )
+    with transaction(console.engine) as session:
+        batch_id = jobs.submit(session, name="night", bundle_name="tiny", jobs=[new])
+        (row,) = jobs.jobs(session, batch_id=batch_id)
+    page = console.get(f"/jobs/{row.id}").text
+    assert "b&lt;i&gt;.png is soft" in page
+    assert "0.41, limit 0.6" in page
+    assert "a refusal that was allowed" in page
+    batch = console.get(f"/batches/{batch_id}").text
+    assert "1 job with warnings: blur 1, pose 1" in batch
+    assert "2 warnings" in batch
+    facts = console.get(f"/api/v1/jobs/{row.id}").json["job"]
+    assert [finding["check"] for finding in facts["findings"]] == ["blur", "pose"]
+    assert facts["warnings"] == 2
+
+
+def test_loss_terms_that_were_left_out_are_told(console):
+    def finish(session, claim):
+        file = console.store.store_file(builders.picture(1), "image/png")
+        recipe = {"dropped": ["1:brows"]} if claim.planned.kind is StageKind.BLEND else {}
+        return stages.finish(session, claim, files={"image.png": file}, recipe=recipe)
+
+    job_id = console.submit()
+    assert console.view(job_id).dropped == ()
+    console.crew.work(dict.fromkeys(StageKind, finish))
+    assert console.view(job_id).dropped == ("1:brows",)
+    assert "Colour not compared, too small a region: 1:brows" in text_of(
+        console.get(f"/jobs/{job_id}")
+    )
+    assert console.get(f"/api/v1/jobs/{job_id}").json["job"]["dropped"] == ["1:brows"]
 
 
 def test_a_running_job_shows_step_loss_and_preview(console):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -66,6 +67,14 @@ def tiny_bundle(seed: int = 0) -> ModelBundle:
         pca=pca,
         w_avg=w_avg,
     )
+
+
+@cache
+def coarse_bundle() -> ModelBundle:
+    """The tiny networks with labels and losses at half the picture's size, as at 1024."""
+    bundle = tiny_bundle()
+    geometry = replace(GEOMETRY, label_size=32, loss_size=32)
+    return replace(bundle, manifest=replace(bundle.manifest, geometry=geometry))
 
 
 def tiny_manifest(seed: int = 0) -> Manifest:

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from barber.errors import CheckpointError
-from barber.manifest import FileRecord, Manifest, find_bundle, read_manifest
+from barber.manifest import (
+    LANDMARKS_NAME,
+    FileRecord,
+    Manifest,
+    Origin,
+    find_bundle,
+    landmarks_file,
+    read_manifest,
+)
 from tests.support.tiny_bundle import tiny_manifest
 
 
@@ -63,6 +71,36 @@ def test_a_shipped_bundle_is_found_by_name_and_any_by_path(tmp_path: Path) -> No
     assert find_bundle("one", shipped=tmp_path / "shipped") == shipped
     assert find_bundle(own, shipped=tmp_path / "shipped") == own
     assert find_bundle(str(own), shipped=tmp_path / "shipped") == own
+
+
+def test_own_bundles_are_found_by_name_after_the_shipped_ones(tmp_path: Path) -> None:
+    shipped, bundles = tmp_path / "shipped", tmp_path / "bundles"
+    for folder in (shipped / "one", bundles / "one", bundles / "two"):
+        write(folder, tiny_manifest())
+
+    assert find_bundle("one", bundles, shipped=shipped) == shipped / "one"
+    assert find_bundle("two", bundles, shipped=shipped) == bundles / "two"
+    with pytest.raises(CheckpointError, match=r"\(one, one, two\)"):
+        find_bundle("three", bundles, shipped=shipped)
+
+
+def test_brought_files_and_landmarks_are_told_and_change_no_digest(tmp_path: Path) -> None:
+    (tmp_path / LANDMARKS_NAME).write_bytes(b"abc")
+    manifest = replace(
+        tiny_manifest(),
+        landmarks=FileRecord.of(tmp_path / LANDMARKS_NAME),
+        origins={"generator": Origin(file="g.pt", sha256="0" * 64, bytes=9, licence="research")},
+    )
+
+    found = read_manifest(write(tmp_path, manifest))
+
+    assert found == manifest
+    assert found.digest == tiny_manifest().digest
+    assert landmarks_file(tmp_path, found) == tmp_path / LANDMARKS_NAME
+    assert landmarks_file(tmp_path, tiny_manifest()) is None
+    (tmp_path / LANDMARKS_NAME).write_bytes(b"ab")
+    with pytest.raises(CheckpointError, match="has not 3 bytes"):
+        landmarks_file(tmp_path, found)
 
 
 def test_an_unknown_bundle_is_refused_with_the_names_there_are(tmp_path: Path) -> None:

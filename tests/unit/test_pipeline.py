@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from barber.artifacts import ARTIFACTS, Artifact, Portrait, Reconstruction
+from barber.artifacts import ARTIFACTS, Artifact, Portrait, Reconstruction, TargetMask
 from barber.errors import Cancelled, CheckpointError, InputError, StageError
 from barber.labels import Region
 from barber.models.stylegan2 import Noise
 from barber.pipeline import Composition, compose, run_stage
 from barber.plan import ArtifactKey, PlannedStage, StageKind, plan
 from barber.spec import FillMode, JobSpec, NoiseMode, PortraitKey
+from barber.stages import masks
 from barber.stages.descent import StepReport
-from barber.stages.pictures import to_pixels
+from barber.stages.pictures import photograph_labels, to_pixels
 from tests.support.compositions import QUICK, job, portraits, tiny_bundle
 
 HAIR = (Region.HAIR,)
@@ -70,6 +71,37 @@ def test_nothing_to_edit_returns_the_reconstruction() -> None:
     assert torch.equal(found.blend.fs.f, code.fs.f) and torch.equal(found.blend.fs.s, code.fs.s)
     picture = bundle.generator.render(code.fs.f, code.fs.s, Noise.zero())
     assert (found.blend.image == to_pixels(picture)).all()
+
+
+@pytest.mark.parametrize("count", range(1, 6))
+def test_shares_of_several_references_sum_to_one_however_they_are_shared(count: int) -> None:
+    regions = [(HAIR, 1, 2), (FACE, 2, 3), (LIPS, 3, 1), (WIDE, 2, 2), (HAIR, 0, 3)][:count]
+    found = composed(job(*regions)).blend
+    keys = [portrait.sha256 for portrait in portraits(4)]
+    colours = dict.fromkeys(colour for _, _, colour in regions)
+    assert list(found.weights) == [keys[0], *(keys[n] for n in colours)]
+    shares = torch.stack(list(found.weights.values()))  # [1 + colours, L, D]
+    assert bool((shares >= 0).all()) and bool((shares <= 1).all())
+    assert torch.allclose(shares.sum(dim=0), torch.ones_like(shares[0]), atol=1e-6)
+    assert bool((shares[1:] > 0).any())
+
+
+def test_identity_as_its_own_reference_changes_its_mask_nowhere_and_f_only_at_the_rim() -> None:
+    spec = job((HAIR, 0, 0), noise=NoiseMode.ZERO)
+    found, bundle = composed(spec), tiny_bundle()
+    stages = {stage.kind: found.artifacts[stage.key] for stage in plan(spec)}
+    mask, code = stages[StageKind.TARGET], stages[StageKind.RECONSTRUCT]
+    assert isinstance(mask, TargetMask) and isinstance(code, Reconstruction)
+    own = photograph_labels(bundle, portraits(1)[0])
+    assert torch.equal(mask.label_map, own)
+    hair = (own == Region.HAIR)[:, None]
+    inner = masks.region_alpha(hair, 1, bundle.geometry)
+    outer = masks.identity_alpha(hair, hair, 1, bundle.geometry)
+    same = ((inner == 1) | ((inner == 0) & (outer == 0))).expand_as(code.fs.f)
+    # Inside the hair and away from it F is the reconstruction's; between them, the aligned one's.
+    assert torch.allclose(found.blend.fs.f[same], code.fs.f[same], atol=1e-5)
+    assert 0 < int(same.sum()) < same.numel()
+    assert not torch.allclose(found.blend.fs.f[~same], code.fs.f[~same], atol=1e-3)
 
 
 def test_identity_as_its_own_reference_keeps_its_appearance() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from barber.errors import SettingsError
-from barber.settings import Settings
+from barber.settings import Settings, bundles_dir
 
 URL = "postgresql+psycopg2://barber:secret@127.0.0.1:5432/barber"
 README = Path(__file__).parents[2] / "README.md"
@@ -20,6 +20,14 @@ def test_variables_become_typed_fields() -> None:
     settings = read(BARBER_WINDOW="3", BARBER_LEASE_S="2.5", BARBER_HOME="/data")
     assert (settings.window, settings.lease_s) == (3, 2.5)
     assert settings.store_dir == Path("/data/store")
+
+
+def test_own_bundles_lie_in_the_users_home_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    usual = Path("/home/ada/.local/share/barber/bundles")
+    assert read().bundles_dir == bundles_dir({}) == usual
+    told = {"BARBER_BUNDLES": "~/b"}
+    assert read(**told).bundles_dir == bundles_dir(told) == Path("/home/ada/b")
 
 
 def test_settings_survive_the_environment_of_a_child() -> None:

@@ -23,6 +23,7 @@ from barber.spec import (
     RegionEdit,
     StageParams,
     TargetParams,
+    apply_settings,
     preset_params,
 )
 
@@ -99,6 +100,8 @@ def test_every_rate_and_weight_is_the_methods() -> None:
         "align.style_weight": 40000.0,
         "blend.rate": 0.01,
         "blend.pixel_weight": 0.0,
+        "blend.base_weight": 1.0,
+        "blend.region_weight": 1.0,
     }
 
 
@@ -126,6 +129,8 @@ def test_unknown_preset_lists_those_that_exist() -> None:
         ({"blend": {"rate": float("nan")}}, "finite float"),
         ({"blend": {"rate": float("inf")}}, "finite float"),
         ({"target": {"fill": "magic"}}, "use one of semantic, heuristic"),
+        ({"blend": {"truncate_png": 1}}, "use true or false"),
+        ({"blend": {"mix_smoothing": 513}}, "at most 512 pixels"),
     ],
 )
 def test_bad_parameter_is_named_with_the_remedy(data: dict[str, Any], words: str) -> None:
@@ -133,10 +138,58 @@ def test_bad_parameter_is_named_with_the_remedy(data: dict[str, Any], words: str
         StageParams.from_json(data)
 
 
+def test_preset_of_a_bundle_cannot_stand_in_for_one_of_the_methods() -> None:
+    with pytest.raises(InputError, match=r"preset called 'official', .* rename it"):
+        preset_params("official", {"official": {"blend": {"steps": 7}}})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("reconstruct.w_plus_steps=300", 300),
+        ("blend.rate=0.5", 0.5),
+        ("blend.rate = 1e-3", 0.001),
+        ("reconstruct.carry_skip=true", True),
+        ("blend.truncate_png=False", False),
+        ("target.mask_mode=fidelity", MaskMode.FIDELITY),
+    ],
+)
+def test_single_values_are_set_by_hand(text: str, value: object) -> None:
+    stage, name = text.partition("=")[0].strip().split(".")
+    found = apply_settings(PRESETS["paper"], [text])
+    assert getattr(getattr(found, stage), name) == value
+    untouched = replace(PRESETS["paper"], **{stage: getattr(found, stage)})
+    assert found == untouched != PRESETS["paper"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["blend.stepz=3"], r"blend\.stepz: use one of .*mask_smoothing.*steps"),
+        (["blnd.steps=3"], r"blnd: use one of align, blend, reconstruct, target"),
+        (["steps=3"], r"'steps=3': write STAGE.NAME=VALUE"),
+        (["blend.steps"], "write STAGE.NAME=VALUE"),
+        (["blend.steps="], "write STAGE.NAME=VALUE"),
+        ([".steps=3"], "write STAGE.NAME=VALUE"),
+        (["blend.steps=3", "blend.steps=4"], "blend.steps is given twice"),
+        (["blend.steps=many"], "a number is needed"),
+        (["blend.steps=1.5"], "finite int"),
+        (["blend.rate=NaN"], "finite float"),
+        (["blend.rate=true"], "a number is needed"),
+        (["blend.truncate_png=2"], "use true or false"),
+        (["blend.steps=[3]"], "a number is needed"),
+        (["blend.steps.x=3"], r"blend\.steps\.x: use one of"),
+    ],
+)
+def test_setting_that_cannot_be_is_refused_with_the_remedy(texts: list[str], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        apply_settings(StageParams(), texts)
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": 2},
+        {"version": 3},
         {"version": None},
         {"regions": [{"labels": ["wig"], "structure": TWO, "appearance": TWO}]},
         {"regions": [{"labels": ["hair"], "structure": TWO}]},

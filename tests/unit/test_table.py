@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,14 +8,21 @@ from PIL import Image
 
 from barber.errors import InputError
 from barber.labels import GROUPS, Region
+from barber.photographs.landmarks import FaceFinder
+from barber.photographs.picture import encode_labels
 from barber.pixels import portrait_key, read_portrait
-from barber.spec import PRESETS
+from barber.preflight.findings import Check
+from barber.spec import PRESETS, NoiseMode
 from barber.table import Table, TableSettings, read_table
+from tests.support.photographs import file_of, finder, woman
+
+__all__ = ["finder"]
 
 SIZE = 32
 SETTINGS = TableSettings(
     bundle_digest="b" * 64,
     size=SIZE,
+    label_size=SIZE,
     presets={"demo": {"blend": {"steps": 7}}},
     default_preset="demo",
 )
@@ -59,7 +67,7 @@ def test_row_becomes_spec_with_portraits_by_content(folder: Path) -> None:
     assert (region.structure, region.appearance) == (key(folder, "b"), key(folder, "c"))
     assert row.spec.seed == 9
     assert row.spec.params == PRESETS["official"]
-    assert set(table.files) == {key(folder, name) for name in "abc"}
+    assert set(table.pictures) == {key(folder, name) for name in "abc"}
     assert table.errors == ()
 
 
@@ -78,7 +86,7 @@ def test_columns_give_the_order_of_regions(folder: Path) -> None:
     text = "identity,lips,hair,eyes+brows-colour\na.png,b.png,c.png,d.png"
     regions = read(folder, text).rows[0].spec.regions
     assert [region.labels for region in regions] == [
-        GROUPS["lips"],
+        GROUPS["lips"].labels,
         (Region.HAIR,),
         (Region.EYES, Region.BROWS),
     ]
@@ -201,6 +209,112 @@ def test_digest_follows_content_not_file_names(folder: Path) -> None:
 def test_unknown_default_preset_is_refused_before_any_row(folder: Path) -> None:
     path = folder / "table.csv"
     path.write_text("identity,hair\na.png,b.png")
-    settings = TableSettings(bundle_digest="b" * 64, size=SIZE, presets={}, default_preset="swift")
+    settings = TableSettings(
+        bundle_digest="b" * 64, size=SIZE, label_size=SIZE, presets={}, default_preset="swift"
+    )
     with pytest.raises(InputError, match="unknown preset 'swift'"):
         read_table(path, settings)
+
+
+def label_map(value: int) -> bytes:
+    return encode_labels(np.full((SIZE, SIZE), value, dtype=np.uint8))
+
+
+def test_label_map_of_its_own_makes_another_portrait_in_the_whole_row(folder: Path) -> None:
+    (folder / "map.png").write_bytes(label_map(10))
+    header = "identity,hair,hair-labels,lips,identity-labels"
+    table = read(folder, f"{header}\na.png,b.png,map.png,b.png,\na.png,b.png,,,")
+    assert not table.errors
+    mapped, plain = (row.spec for row in table.rows)
+    assert plain.regions[0].structure == key(folder, "b")
+    assert mapped.regions[0].structure != key(folder, "b")
+    assert mapped.regions[1].structure == mapped.regions[0].structure
+    assert mapped.identity == plain.identity
+    own = table.pictures[mapped.regions[0].structure].label_map()
+    assert own is not None
+    assert own.tolist() == [[10] * SIZE] * SIZE
+
+
+def test_label_map_that_cannot_be_meant_refuses_its_row(folder: Path) -> None:
+    (folder / "map.png").write_bytes(label_map(10))
+    (folder / "skin.png").write_bytes(label_map(1))
+    Image.new("L", (SIZE, SIZE), 17).save(folder / "wrong.png")
+    table = read(
+        folder,
+        "identity,hair,hair-labels,lips,lips-labels\n"
+        "a.png,,map.png,b.png,\n"
+        "a.png,b.png,map.png,b.png,skin.png\n"
+        "a.png,b.png,wrong.png,,\n"
+        "a.png,b.png,none.png,,\n",
+    )
+    reasons = [error.reason for error in table.errors]
+    assert "hair-labels is given and hair is not" in reasons[0]
+    assert "two label maps" in reasons[1]
+    assert "wrong.png has the value 17" in reasons[2]
+    assert "none.png cannot be read" in reasons[3]
+
+
+def test_labels_column_needs_its_portraits_column(folder: Path) -> None:
+    with pytest.raises(InputError, match="no 'face'"):
+        read(folder, "identity,hair,face-labels\na.png,b.png,m.png")
+
+
+def test_photograph_in_a_row_is_cut_around_its_face(folder: Path, finder: FaceFinder) -> None:
+    photo = file_of(woman(), "JPEG")
+    (folder / "photo.jpg").write_bytes(photo)
+    table = read(folder, "identity,hair\nphoto.jpg,a.png")
+    assert not table.errors
+    picture = table.pictures[table.rows[0].spec.identity]
+    assert picture.photo == photo
+    assert picture.size == SIZE
+
+
+def test_settings_of_a_row_come_over_the_tables_which_come_over_the_preset(folder: Path) -> None:
+    path = folder / "table.csv"
+    path.write_text(
+        "identity,hair,preset,set\na.png,b.png,,blend.steps=9 align.rate=0.5\nb.png,c.png,paper,\n"
+    )
+    defaults = replace(SETTINGS, settings=("blend.steps=8", "target.steps=5"), noise=NoiseMode.ZERO)
+    own, plain = (row.spec for row in read_table(path, defaults).rows)
+    assert (own.params.blend.steps, own.params.target.steps, own.params.align.rate) == (9, 5, 0.5)
+    assert (plain.params.blend.steps, plain.params.target.steps) == (8, 5)
+    assert plain.params.reconstruct == PRESETS["paper"].reconstruct
+    assert own.noise is NoiseMode.ZERO and plain.noise is NoiseMode.ZERO
+
+
+def test_setting_that_cannot_be_is_the_rows_error_or_the_whole_tables(folder: Path) -> None:
+    path = folder / "table.csv"
+    path.write_text("identity,hair,set\na.png,b.png,blend.stepz=9\n")
+    (error,) = read_table(path, SETTINGS).errors
+    assert "blend.stepz: use one of" in error.reason
+    with pytest.raises(InputError, match=r"align\.rat"):
+        read_table(path, replace(SETTINGS, settings=("align.rat=1",)))
+
+
+def test_a_row_error_lists_all_that_stands_against_it(folder: Path) -> None:
+    (folder / "small.png").write_bytes(picture(1, SIZE - 1))
+    header = "name,identity,hair,colour,priority,seed,preset"
+    (error,) = read(folder, f"{header}\nx,gone.png,small.png,notes.txt,high,-1,swift").errors
+    for said in (
+        "gone.png cannot be read",
+        f"small.png is {SIZE - 1}x{SIZE - 1} pixels",
+        "notes.txt is not a picture",
+        "priority is 'high'",
+        "seed is '-1'",
+        "unknown preset 'swift'",
+    ):
+        assert said in error.reason
+    assert [f.check for f in error.findings] == [Check.PICTURE_SIZE, Check.FORMAT]
+    assert error.to_json()["findings"][0]["number"] == SIZE - 1
+
+
+def test_row_without_identity_still_tells_what_else_is_wrong(folder: Path) -> None:
+    (error,) = read(folder, "identity,hair\n,notes.txt").errors
+    assert "has no identity" in error.reason
+    assert "notes.txt is not a picture" in error.reason
+
+
+def test_one_bad_picture_is_one_problem_of_its_row(folder: Path) -> None:
+    (error,) = read(folder, "identity,hair,colour\nnotes.txt,notes.txt,notes.txt").errors
+    assert error.reason.count("notes.txt") == 1
+    assert len(error.findings) == 1

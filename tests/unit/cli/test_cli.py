@@ -128,6 +128,12 @@ BAD_INPUT: list[tuple[list[str], str]] = [
     ([*COMPOSE, "--region", "lipz={f}/b.png"], "unknown region 'lipz'"),
     ([*COMPOSE, "--region", "background={f}/b.png"], "unknown region 'background'"),
     ([*COMPOSE, "--hair", "{f}/b.png", "--preset", "swift"], "unknown preset 'swift'"),
+    (
+        [*COMPOSE, "--hair", "{f}/b.png", "--set", "blend.stepz=3"],
+        "unknown parameter params.blend.stepz: use one of base_weight,",
+    ),
+    ([*COMPOSE, "--hair", "{f}/b.png", "--set", "steps=3"], "write STAGE.NAME=VALUE"),
+    ([*COMPOSE, "--hair", "{f}/b.png", "--set", "blend.steps=0"], "at least one step"),
     ([*COMPOSE, "--hair", "{f}/b.png", "--out", "{f}/r.jpg"], "ends in .png"),
     ([*COMPOSE, "--hair", "{f}/b.png", "--out", "{f}/no/r.png"], "a directory that exists"),
     (["faces", "{f}/a.png"], "cannot be made or read"),
@@ -274,4 +280,4 @@ def test_table_error_lists_rows_for_programs(capsys: pytest.CaptureFixture[str])
     assert failure is not None
     failure.show(as_json=True)
     error = json.loads(capsys.readouterr().err)["error"]
-    assert error["rows"] == [{"line": 3, "name": "x", "reason": "is gone"}]
+    assert error["rows"] == [{"line": 3, "name": "x", "reason": "is gone", "findings": []}]

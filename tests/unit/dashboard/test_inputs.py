@@ -1,9 +1,9 @@
 """What a job takes from whom, in words."""
 
-from barber.labels import Region, parse_regions
+from barber.labels import parse_region
 from barber.plan import plan
 from barber.spec import JobSpec, PortraitKey, RegionEdit
-from dashboard.inputs import inputs, region_words, stage_words
+from dashboard.inputs import inputs, stage_words
 
 A, B, C = (PortraitKey(letter * 64) for letter in "abc")
 
@@ -13,14 +13,15 @@ def spec_of(*regions):
 
 
 def edit(text, structure, appearance):
-    return RegionEdit(labels=parse_regions(text), structure=structure, appearance=appearance)
+    area = parse_region(text)
+    return RegionEdit(
+        labels=area.labels, zone=area.zone, structure=structure, appearance=appearance
+    )
 
 
 def test_regions_are_named_as_people_ask_for_them():
-    assert region_words(parse_regions("hair")) == "hair"
-    assert region_words(parse_regions("face")) == "face"
-    assert region_words((Region.EYES, Region.BROWS)) == "eyes-and-brows"
-    assert region_words((Region.EYES, Region.HAT)) == "eyes+hat"
+    found = inputs(spec_of(edit("beard", B, B), edit("brows+eyes", C, C), edit("hat+eyes", C, A)))
+    assert [i.gives for i in found] == ["identity", "beard", "eyes-and-brows + eyes+hat shape"]
 
 
 def test_shape_and_colour_of_one_portrait_are_one_word():

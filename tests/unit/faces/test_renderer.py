@@ -171,9 +171,9 @@ def test_face_swap_with_oneself_is_the_portrait(region):
 
 def test_a_mixture_of_all_groups_at_the_head_is_the_giver_on_that_head():
     _, (base, giver) = _people(2, seed=3)
-    groups = [group for group in KINDS if group != "head"]
+    groups = [group for group in KINDS if group not in ("head", "skin")]
     mixed = true_mixture(base, dict.fromkeys(groups, giver), size=64, convention="head")
-    there = render(replace(giver, head=base.head), 64)
+    there = render(replace(giver, head=base.head, skin=base.skin), 64)
     assert np.array_equal(mixed.pixels, there.pixels)
 
 
@@ -182,7 +182,7 @@ def test_giving_a_group_and_taking_it_back_is_the_portrait():
     for group in KINDS:
         there = replace(base, **{group: getattr(giver, group)})
         back = true_mixture(there, {group: base}, size=64, convention="head")
-        if group != "head":
+        if group not in ("head", "skin"):  # a body keeps its own head and skin
             assert np.array_equal(back.pixels, render(base, 64).pixels), group
 
 
@@ -224,6 +224,33 @@ def test_a_part_of_the_face_leaves_the_others(region, stays):
     for kept in stays:
         assert np.array_equal(own.label_map == kept, swapped.label_map == kept)
     assert not np.array_equal(own.pixels, swapped.pixels)
+
+
+@pytest.mark.parametrize(
+    ("piece", "label"), [("ears", Region.EARS), ("glasses", Region.EYEGLASSES)]
+)
+def test_pieces_can_be_given_by_themselves(piece, label):
+    _, (base, giver) = _people(2, seed=3)
+    base = replace(base, hair=replace(base.hair, growth=-0.5))
+    base = replace(base, wear=replace(base.wear, hat=-1.0, glasses=-1.0, earrings=-1.0))
+    giver = replace(giver, wear=replace(giver.wear, glasses=1.0))
+    own, mixed = render(base, 96), true_mixture(base, {piece: giver}, size=96)
+    assert (own.label_map == label).any() == (piece == "ears")
+    assert (mixed.label_map == label).any()
+    changed = own.label_map != mixed.label_map
+    assert changed.any()
+    assert set(mixed.label_map[changed]) | set(own.label_map[changed]) >= {label}
+    assert np.array_equal(own.label_map == Region.MOUTH, mixed.label_map == Region.MOUTH)
+
+
+def test_the_neck_keeps_its_skin_in_a_face_swap():
+    _, (base, face) = _people(2, seed=12)
+    swapped, own = true_face_swap(base, face, size=96), render(base, 96)
+    low = (np.arange(96) > 84)[:, None] & (own.label_map == Region.NECK)
+    low &= swapped.label_map == Region.NECK
+    change = np.abs(swapped.pixels[low].astype(int) - own.pixels[low]).mean()
+    assert low.sum() > 20
+    assert change < 12  # the chin's shadow moves
 
 
 def test_refuses_parts_and_groups_that_do_not_exist():

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from barber.losses.latent import f_prior, measure_statistics, undo_slope
+from barber.losses.latent import f_prior, measure_mean, measure_statistics, undo_slope
 
 DIM = 6
 
@@ -49,6 +51,44 @@ def test_statistics_repeat_with_their_seed() -> None:
 
     assert torch.equal(one.stdev, same.stdev)
     assert not torch.equal(one.stdev, other.stdev)
+
+
+def test_the_statistics_are_those_of_an_incremental_analysis() -> None:
+    """Method 7 makes them batch by batch, each batch's SVD joined to the components so far."""
+    z = torch.randn(6 * 2560, DIM, generator=torch.Generator().manual_seed(5))
+    seen, mean, rows = 0, torch.zeros(DIM).double(), torch.zeros(0, DIM).double()
+    for w in undo_slope(mapping(z)).double().split(2560):
+        drift = math.sqrt(seen * len(w) / (seen + len(w))) * (mean - w.mean(dim=0))
+        stacked = torch.cat([rows, w - w.mean(dim=0), drift[None]])
+        _, values, directions = torch.linalg.svd(stacked, full_matrices=False)
+        mean = (seen * mean + w.sum(dim=0)) / (seen + len(w))
+        rows, seen = values[:DIM, None] * directions[:DIM], seen + len(w)
+
+    found = measure_statistics(mapping, DIM, samples=6 * 2560, seed=5, batch=2560)
+
+    torch.testing.assert_close(found.mean, mean.float(), rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(found.stdev, (values[:DIM] / math.sqrt(seen - 1)).float())
+    turned = (found.components @ directions[:DIM].float().t()).abs()  # directions have no sign
+    torch.testing.assert_close(turned, torch.eye(DIM), atol=1e-5, rtol=0)
+
+
+def test_batches_change_nothing_but_rounding_and_are_told() -> None:
+    told: list[int] = []
+    one = measure_statistics(mapping, DIM, samples=4800)
+    other = measure_statistics(mapping, DIM, samples=4800, batch=1600, on_samples=told.append)
+
+    torch.testing.assert_close(one.stdev, other.stdev)
+    torch.testing.assert_close(one.mean, other.mean)
+    assert told == [1600, 3200, 4800]
+
+
+def test_the_mean_is_that_of_the_codes_themselves() -> None:
+    found = measure_mean(lambda z: z.square() + torch.tensor([0.0, 2.0]), 2, samples=25_000)
+
+    torch.testing.assert_close(found, torch.tensor([1.0, 3.0]), atol=0.03, rtol=0)
+    assert torch.equal(
+        found, measure_mean(lambda z: z.square() + torch.tensor([0.0, 2.0]), 2, samples=25_000)
+    )
 
 
 def test_a_direction_that_is_never_used_keeps_a_positive_deviation() -> None:

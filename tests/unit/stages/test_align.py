@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from barber.artifacts import Alignment, Reconstruction, TargetMask
-from barber.labels import Region
+from barber.labels import Area, Region
 from barber.models.stylegan2 import Noise
 from barber.spec import AlignParams
 from barber.stages.align import align
@@ -15,13 +15,13 @@ from barber.stages.pictures import render_labels
 from tests.support.compositions import random_code, random_mask, tiny_bundle
 
 QUICK = AlignParams(identity_steps=3, reference_steps=3, style_weight=1e4)
-ALL = tuple(Region)
+ALL = (Area(labels=tuple(Region)[1:]),)
 
 
 def run(
     params: AlignParams = QUICK,
     *,
-    labels: tuple[Region, ...] | None = ALL,
+    areas: tuple[Area, ...] | None = ALL,
     noise: Noise | None = None,
     reports: list[StepReport] | None = None,
     code: Reconstruction | None = None,
@@ -32,7 +32,7 @@ def run(
         code or random_code(1),
         mask or random_mask(),
         params,
-        labels=labels,
+        areas=areas,
         noise=noise or Noise.zero(),
         on_step=None if reports is None else reports.append,
     )
@@ -42,7 +42,7 @@ def test_one_step_gives_the_structure_of_the_untouched_code() -> None:
     bundle, code = tiny_bundle(), random_code(1)
     rows = bundle.geometry.align_rows
     start = torch.cat([code.w_plus[:, :rows], code.fs.s[:, rows:]], dim=1)
-    found = run(replace(QUICK, identity_steps=1), labels=None)
+    found = run(replace(QUICK, identity_steps=1), areas=None)
     assert torch.equal(found.f, bundle.generator.structure(start, Noise.zero()))
 
 
@@ -56,14 +56,14 @@ def test_last_row_of_f_is_not_optimised_and_comes_from_s() -> None:
     changed_w[:, last] = other.w_plus[:, last]
     by_s = replace(code, fs=replace(code.fs, s=changed_s))
     once = replace(QUICK, identity_steps=1)
-    assert not torch.equal(run(once, labels=None, code=by_s).f, run(once, labels=None).f)
+    assert not torch.equal(run(once, areas=None, code=by_s).f, run(once, areas=None).f)
     by_w = replace(code, w_plus=changed_w)
-    assert torch.equal(run(once, labels=None, code=by_w).f, run(once, labels=None).f)
+    assert torch.equal(run(once, areas=None, code=by_w).f, run(once, areas=None).f)
 
 
 def test_identity_has_no_style_term() -> None:
     reports: list[StepReport] = []
-    run(labels=None, reports=reports)
+    run(areas=None, reports=reports)
     assert set(reports[0].losses) == {"cross_entropy", "total"}
     assert {report.phase for report in reports} == {"identity"} and reports[-1].done == 1.0
 
@@ -86,7 +86,7 @@ def test_style_holds_the_reference_back() -> None:
 
 def test_picture_comes_to_parse_as_the_mask() -> None:
     reports: list[StepReport] = []
-    run(replace(QUICK, identity_steps=25, rate=0.05), labels=None, reports=reports)
+    run(replace(QUICK, identity_steps=25, rate=0.05), areas=None, reports=reports)
     assert reports[-1].losses["cross_entropy"] < reports[0].losses["cross_entropy"]
 
 
@@ -95,13 +95,13 @@ def test_mask_that_the_code_already_shows_leaves_little_to_do() -> None:
     shown = render_labels(bundle, bundle.generator.synthesize(code.w_plus, Noise.zero()))
     fit: list[StepReport] = []
     unfit: list[StepReport] = []
-    run(labels=None, mask=replace(random_mask(), label_map=shown), reports=fit)
-    run(labels=None, reports=unfit)
+    run(areas=None, mask=replace(random_mask(), label_map=shown), reports=fit)
+    run(areas=None, reports=unfit)
     assert fit[0].losses["total"] < unfit[0].losses["total"]
 
 
 def test_region_that_nobody_shows_gives_a_finite_style() -> None:
-    found = run(labels=(Region.NECKLACE,))
+    found = run(areas=(Area(labels=(Region.NECKLACE,)),))
     assert found.losses["style"] >= 0.0
 
 
@@ -113,7 +113,7 @@ def test_every_parameter_changes_the_alignment(change: dict[str, float]) -> None
 
 
 def test_labels_change_whose_style_is_kept() -> None:
-    assert not torch.equal(run().f, run(labels=(Region.NECKLACE,)).f)
+    assert not torch.equal(run().f, run(areas=(Area(labels=(Region.NECKLACE,)),)).f)
 
 
 def test_fresh_noise_repeats_with_its_seed() -> None:

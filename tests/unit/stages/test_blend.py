@@ -146,6 +146,29 @@ def test_mix_smoothing_changes_f() -> None:
     assert not torch.equal(shapes[0], shapes[1]) and not torch.equal(shapes[1], shapes[2])
 
 
+def thin(label: Region) -> BlendInputs:
+    """One region whose target is a bar of three rows, which two steps of erosion would eat."""
+    given_inputs = inputs(((label,), 1, 1))
+    assert given_inputs.structure is not None
+    label_map = torch.zeros_like(given_inputs.structure.target.label_map)
+    label_map[:, 30:33, 10:50] = int(label)
+    blank = torch.zeros_like(label_map)[:, None] > 0
+    target = replace(given_inputs.structure.target, label_map=label_map, removed=blank, shown=blank)
+    aligned = replace(given_inputs.structure, target=target)
+    return replace(given_inputs, structure=aligned, appearance=aligned)
+
+
+def test_thin_features_move_where_hair_as_thin_is_eroded_away() -> None:
+    bundle = tiny_bundle()
+    for label, moves in ((Region.BROWS, True), (Region.HAIR, False)):
+        given_inputs = thin(label)
+        aligned = given_inputs.structure
+        assert aligned is not None
+        other = replace(aligned, references={key(1): alignment(7)})
+        one, two = (mix(bundle, given_inputs, a, 2) for a in (aligned, other))
+        assert torch.allclose(one, two, atol=1e-5) != moves
+
+
 # The weights
 
 
@@ -277,7 +300,7 @@ def test_masked_l1_is_the_mean_over_the_masks_pixels() -> None:
 def showing(monkeypatch: pytest.MonkeyPatch, *label_maps: Tensor) -> Tensor:
     """Makes the parser see the n-th map in portrait n; returns the first."""
     by_key = {key(n): label_map for n, label_map in enumerate(label_maps)}
-    monkeypatch.setattr(blend_stage, "photograph_labels", lambda _, p: by_key[p.sha256])
+    monkeypatch.setattr(blend_stage, "photograph_labels", lambda _, p, **how: by_key[p.sha256])
     return label_maps[0]
 
 
@@ -307,6 +330,14 @@ def test_smoothing_is_lowered_until_something_is_left(monkeypatch: pytest.Monkey
     inner = terms[1].mask
     # Five steps would leave 2x2 pixels, none at a multiple of four or all of them gone.
     assert not is_empty(inner) and is_empty(masks.erode(inner, 1))
+
+
+def test_region_too_small_for_the_coarsest_tap_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    speck = torch.zeros_like(square(Region.HAIR, 10))
+    speck[:, 21, 33] = int(Region.HAIR)
+    rendered = showing(monkeypatch, square(Region.HAIR, 10), speck)
+    terms, dropped = loss_terms(tiny_bundle(), inputs((HAIR, 1, 1)), rendered, 5)
+    assert dropped == ("1:hair",) and [term.name for term in terms] == ["base"]
 
 
 def test_base_that_is_covered_gives_its_dilation_up_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,14 +7,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from barber.geometry import Geometry
-from barber.labels import Region
+from barber.labels import Area, Region
 from barber.stages import masks
 
 GEOMETRY = Geometry.official(256)
 BACKGROUND, SKIN, HAIR, LIP, CLOTH = (
     int(r) for r in (Region.BACKGROUND, Region.SKIN, Region.HAIR, Region.UPPER_LIP, Region.CLOTH)
 )
-HAIR_ONLY = (Region.HAIR,)
+HAIR_ONLY = Area(labels=(Region.HAIR,))
+LIPS = Area(labels=(Region.UPPER_LIP,))
 
 
 def label_map(*rows: list[int]) -> Tensor:
@@ -96,11 +97,10 @@ def test_lerp_is_inside_at_one_and_outside_at_zero() -> None:
 def test_paste_lets_the_later_region_win() -> None:
     identity = label_map([SKIN, HAIR, LIP, CLOTH])
     first, second = label_map([HAIR, HAIR, SKIN, SKIN]), label_map([LIP, SKIN, SKIN, LIP])
-    lips = (Region.UPPER_LIP,)
-    assert masks.paste(identity, [first, second], [HAIR_ONLY, lips]).tolist() == [
+    assert masks.paste(identity, [first, second], [HAIR_ONLY, LIPS]).tolist() == [
         [[LIP, HAIR, BACKGROUND, LIP]]
     ]
-    assert masks.paste(identity, [second, first], [lips, HAIR_ONLY]).tolist() == [
+    assert masks.paste(identity, [second, first], [LIPS, HAIR_ONLY]).tolist() == [
         [[HAIR, HAIR, BACKGROUND, LIP]]
     ]
 
@@ -114,13 +114,13 @@ def test_occluded_is_where_the_source_shows_a_person_and_the_identity_does_not()
 
 def test_facial_region_occludes_nothing() -> None:
     identity, source = label_map([BACKGROUND, LIP]), label_map([SKIN, SKIN])
-    assert not bool(masks.occluded(identity, [source], [(Region.UPPER_LIP,)]).any())
+    assert not bool(masks.occluded(identity, [source], [LIPS]).any())
 
 
 def test_pasted_lips_are_not_inpainted_by_the_hairs_source() -> None:
     identity = label_map([LIP, LIP, BACKGROUND])
     hair, lips = label_map([SKIN, SKIN, SKIN]), label_map([LIP, SKIN, LIP])
-    found = masks.occluded(identity, [hair, lips], [HAIR_ONLY, (Region.UPPER_LIP,)])
+    found = masks.occluded(identity, [hair, lips], [HAIR_ONLY, LIPS])
     assert not bool(found.any())
 
 
@@ -158,3 +158,14 @@ def test_nearest_label_is_the_closest_that_is_no_hole() -> None:
     holes = torch.tensor([[[[False, True, True, True, False]]]])
     found = masks.fill_from_nearest(labels, holes)[0, 0].tolist()
     assert found[1] == SKIN and found[3] == LIP and found[2] in (SKIN, LIP)
+
+
+def test_gentle_erosion_leaves_half_of_what_is_thin_and_spares_nothing_large() -> None:
+    bar = torch.zeros(1, 1, 256, 256, dtype=torch.bool)
+    bar[..., 100:108, 60:110] = True  # brows in an official loss picture: 8 pixels high
+    assert masks.gentle_depth(bar, 5, GEOMETRY) == 1
+    assert masks.gentle_depth(disc(256, 60), 5, GEOMETRY) == 5
+    assert masks.gentle_depth(torch.zeros_like(bar), 5, GEOMETRY) == 5
+    for steps in (1, 2, 5):
+        left = masks.erode(bar, masks.gentle_depth(bar, steps, GEOMETRY))
+        assert 2 * int(left.sum()) >= int(bar.sum())

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from barber.labels import Region
+from barber.labels import Area, Region
 from barber.models.stylegan2 import Noise
 from barber.spec import FillMode, MaskMode, TargetParams
 from barber.stages.descent import StepReport
@@ -14,9 +14,9 @@ from barber.stages.pictures import photograph_labels
 from barber.stages.target import compose_labels, fill_losses, semantic_fill, target
 from tests.support.compositions import portraits, tiny_bundle
 
-HAIR = (Region.HAIR,)
-LIPS = (Region.UPPER_LIP,)
-FACE = tuple(region for region in Region if region not in (Region.BACKGROUND, Region.HAIR))
+HAIR = Area(labels=(Region.HAIR,))
+LIPS = Area(labels=(Region.UPPER_LIP,))
+FACE = Area(labels=tuple(r for r in Region if r not in (Region.BACKGROUND, Region.HAIR)))
 QUICK = TargetParams(steps=2, rate=0.1)
 SIDE = 16
 

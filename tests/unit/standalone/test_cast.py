@@ -12,7 +12,9 @@ from barber.standalone.sheet import SheetRow, draw_sheet
 from barber.table import TableSettings, read_table
 
 SIZE = 32
-SETTINGS = TableSettings(bundle_digest="b" * 64, size=SIZE, presets={}, default_preset="official")
+SETTINGS = TableSettings(
+    bundle_digest="b" * 64, size=SIZE, label_size=SIZE, presets={}, default_preset="official"
+)
 
 
 def test_table_has_eight_jobs_of_which_one_is_refused(tmp_path: Path) -> None:

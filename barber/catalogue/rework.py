@@ -1,0 +1,201 @@
+"""Jobs that have ended and shall run again: from a stage on, or with other parameters.
+
+A plain retry of what failed is `operate.retry`. Here stages that succeeded are set back too. What
+another job still has is never taken from it: a shared artifact stays, and is used again.
+
+Source: queue design, section 3.5 ("and everything after it").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session, aliased
+
+from barber.catalogue import events, flow
+from barber.catalogue.status import ArtifactStatus, EventKind, JobStatus, StageStatus
+from barber.catalogue.tables import Artifact, ArtifactFile, Job, Stage
+from barber.errors import Conflict, NotFound
+from barber.plan import PlannedStage, StageKind, plan
+from barber.spec import JobSpec, StageParams
+
+ENDED = (StageStatus.SUCCEEDED, StageStatus.FAILED, StageStatus.CANCELLED)
+FRESH: Mapping[str, Any] = {  # what a stage that is set back starts with
+    "errors": 0,
+    "losses": 0,
+    "not_before": None,
+    "error_class": None,
+    "error": None,
+}
+
+
+def run_from(session: Session, job_id: int, kind: StageKind, *, by: str, why: str = "") -> int:
+    """Sets the stages of a kind, what depends on them, and what failed, back to pending.
+
+    Their artifacts are forgotten, so that they are made anew, except those that another job has.
+
+    Returns:
+        How many stages will run again.
+
+    Raises:
+        NotFound: No such job, or it has no stage of that kind.
+        Conflict: The job has not ended.
+    """
+    status = _ended(session, job_id)
+    stages = _stages(session, job_id)
+    chosen = _dependents(stages, kind)
+    if not chosen:
+        raise NotFound(f"job {job_id} has no stage of kind {kind}: its page lists those it has")
+    _open_again(session, job_id, status)
+    _forget(session, job_id, [stage.key for stage in chosen])
+    again = {stage.id for stage in chosen}
+    again |= {s.id for s in stages if s.status in (StageStatus.FAILED, StageStatus.CANCELLED)}
+    moved = flow.move(
+        session, StageStatus.PENDING, Stage.id.in_(again), Stage.status.in_(ENDED), **FRESH
+    )
+    flow.reopen(session, job_id)
+    data = {"by": by, "why": why, "from": kind, "stages": [row.id for row in moved]}
+    events.record(session, EventKind.RETRIED, job_id=job_id, data=data)
+    flow.settle(session, job_id)
+    return len(moved)
+
+
+def change_params(
+    session: Session, job_id: int, changes: Mapping[str, Any], *, by: str, why: str = ""
+) -> int:
+    """Gives a job other parameters; the stages whose outcome they change run again.
+
+    Args:
+        session: The session.
+        job_id: A job that has ended.
+        changes: Params as in `StageParams.from_json`; what is absent stays.
+        by: Who asks.
+        why: For people.
+
+    Returns:
+        How many stages will run again.
+
+    Raises:
+        NotFound: No such job.
+        InputError: An unknown parameter, or a value out of its range.
+        Conflict: The job has not ended, or nothing would change.
+    """
+    status = _ended(session, job_id)
+    before = JobSpec.from_json(session.scalars(select(Job.spec).where(Job.id == job_id)).one())
+    spec = replace(before, params=StageParams.from_json(changes, base=before.params))
+    planned = {(stage.kind, stage.slot): stage for stage in plan(spec)}
+    stages = _stages(session, job_id)
+    changed = [stage for stage in stages if planned[stage.kind, stage.slot].key != stage.key]
+    if not changed:
+        raise Conflict(f"job {job_id} has these parameters already: name one that differs")
+    _open_again(session, job_id, status)
+    _replan(session, changed, planned)
+    waiting = (StageStatus.FAILED, StageStatus.CANCELLED)
+    rest = [s.id for s in stages if s.status in waiting]
+    flow.move(session, StageStatus.PENDING, Stage.id.in_(rest), Stage.status.in_(waiting), **FRESH)
+    session.execute(
+        update(Job)
+        .where(Job.id == job_id)
+        .values(spec=spec.to_json())
+        .execution_options(synchronize_session=False)
+    )
+    flow.reopen(session, job_id)
+    data = {"by": by, "why": why, "params": dict(changes), "before": before.params.to_json()}
+    events.record(session, EventKind.RETRIED, job_id=job_id, data=data)
+    flow.settle(session, job_id)
+    return len({stage.id for stage in changed} | set(rest))
+
+
+def _ended(session: Session, job_id: int) -> JobStatus:
+    job = flow.lock_job(session, job_id)
+    if job is None:
+        raise NotFound(f"no job {job_id}")
+    if not JobStatus(job.status).final:
+        raise Conflict(f"job {job_id} is {job.status}: cancel it, or wait until it has ended")
+    return JobStatus(job.status)
+
+
+def _stages(session: Session, job_id: int) -> Sequence[flow.AnyRow]:
+    query = select(Stage.id, Stage.kind, Stage.slot, Stage.key, Stage.needs, Stage.status)
+    return session.execute(query.where(Stage.job_id == job_id).order_by(Stage.id)).all()
+
+
+def _dependents(stages: Iterable[Any], kind: StageKind) -> list[Any]:
+    """The stages of a kind and all that read, directly or not, what they make.
+
+    Args:
+        stages: Each with kind, key and needs.
+        kind: Where to begin.
+    """
+    stages = list(stages)
+    chosen = [stage for stage in stages if stage.kind == kind]
+    keys = {stage.key for stage in chosen}
+    grown = True
+    while grown:
+        after = [s for s in stages if s not in chosen and keys.intersection(s.needs)]
+        grown = bool(after)
+        chosen += after
+        keys |= {stage.key for stage in after}
+    return chosen
+
+
+def _forget(session: Session, job_id: int, keys: Sequence[str]) -> None:
+    """Makes ready artifacts missing, except those that a stage of another job has."""
+    other = aliased(Stage)
+    shared = select(other.id).where(
+        other.key == Artifact.key, other.job_id != job_id, other.status == StageStatus.SUCCEEDED
+    )
+    statement = (
+        update(Artifact)
+        .where(
+            Artifact.key.in_(sorted(keys)),
+            Artifact.status == ArtifactStatus.READY,
+            ~shared.exists(),
+        )
+        .values(status=ArtifactStatus.MISSING, ready_at=None, recipe=None)
+        .returning(Artifact.key)
+        .execution_options(synchronize_session=False)
+    )
+    forgotten = list(session.scalars(statement))
+    session.execute(delete(ArtifactFile).where(ArtifactFile.artifact_key.in_(forgotten)))
+
+
+def _replan(
+    session: Session,
+    changed: Sequence[Any],
+    planned: Mapping[tuple[StageKind, int], PlannedStage],
+) -> None:
+    """Gives stages their new artifacts, made by nobody yet unless another job has them."""
+    wanted = {planned[s.kind, s.slot].key: s.kind for s in changed}
+    artifacts = [{"key": key, "kind": kind} for key, kind in sorted(wanted.items())]
+    session.execute(upsert(Artifact).on_conflict_do_nothing(), artifacts)
+    for stage in changed:
+        new = planned[stage.kind, stage.slot]
+        values = {**FRESH, "key": new.key, "needs": list(new.needs)}
+        if stage.status in ENDED:
+            flow.move(session, StageStatus.PENDING, Stage.id == stage.id, **values)
+        else:
+            session.execute(
+                update(Stage)
+                .where(Stage.id == stage.id)
+                .values(**values)
+                .execution_options(synchronize_session=False)
+            )
+
+
+def _open_again(session: Session, job_id: int, status: JobStatus) -> None:
+    """The job runs, and lets go of its result: an artifact that is a result cannot be forgotten."""
+    values = {
+        "status": JobStatus.RUNNING,
+        "started_at": func.coalesce(Job.started_at, func.now()),
+        "finished_at": None,
+        "result_key": None,
+        "cancel_requested": False,
+        "error_class": None,
+        "error": None,
+    }
+    flow.change_job(session, job_id, status, **values)

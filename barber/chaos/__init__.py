@@ -1,0 +1,1 @@
+"""The system under fire: toy jobs through the real processes while they are killed at random."""

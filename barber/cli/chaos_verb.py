@@ -1,0 +1,64 @@
+"""`chaos`: the system under fire."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from barber.table import MAX_SEED
+
+
+@click.command()
+@click.option("--jobs", type=click.IntRange(1, 1_000_000), default=200, show_default=True)
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True)
+@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True)
+@click.option(
+    "--every", type=click.FloatRange(0.1), default=4.0, show_default=True, help="Mean pause in s."
+)
+@click.option("--limit", type=click.FloatRange(1), default=3600.0, show_default=True, help="In s.")
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path),
+    help="Where it runs; kept. A temporary directory when left out, kept when a promise breaks.",
+)
+@click.pass_obj
+def chaos(
+    environ: Mapping[str, str],
+    jobs: int,
+    seed: int,
+    workers: int,
+    every: float,
+    limit: float,
+    home: Path | None,
+) -> int:
+    """Kill the running system at random under toy jobs, then check that nothing was lost."""
+    from barber.chaos.run import ChaosOptions, refuse_home, run_chaos
+
+    place = home or Path(tempfile.mkdtemp(prefix="barber-chaos-"))
+    refuse_home(place)
+    options = ChaosOptions(
+        home=place, jobs=jobs, seed=seed, workers=workers, every_s=every, limit_s=limit
+    )
+    report = run_chaos(options, environ, lambda line: click.echo(line, err=True))
+    for kind, count in sorted(report.blows.items()):
+        click.echo(f"fault   {kind}: {count}")
+    for name, counts in (("jobs", report.jobs), ("attempts", report.attempts)):
+        click.echo(f"{name}  {', '.join(f'{count} {word}' for word, count in counts.items())}")
+    if report.recovery_s:
+        half, worst = report.recovery(0.5), report.recovery(1.0)
+        click.echo(
+            f"recovery  {len(report.recovery_s)} lost stages claimed anew, "
+            f"median {half:.1f} s, worst {worst:.1f} s after the last heartbeat"
+        )
+    for finding in report.findings:
+        click.echo(str(finding))
+    click.echo(f"{'sound' if report.sound else 'BROKEN'}: seed {seed}, {report.seconds:.0f} s")
+    if home is None and report.sound:
+        shutil.rmtree(place, ignore_errors=True)
+    elif not report.sound:
+        click.echo(f"the record and the logs are kept in {place}", err=True)
+    return 0 if report.sound else 1

@@ -1,0 +1,1 @@
+"""Photographs in, photographs out: find the face, cut the portrait, put the result back."""

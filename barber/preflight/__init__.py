@@ -1,0 +1,1 @@
+"""What is looked at before any work is queued: portraits and rows, by number and threshold."""

@@ -1,0 +1,49 @@
+"""What a stage computes on its way and does not return, overheard while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from torch import Tensor
+
+from barber.stages import blend, masks
+
+
+@contextmanager
+def soft_masks() -> Iterator[list[Tensor]]:
+    """The soft masks a, b, c of every F mix made meanwhile, each [1, f, f]."""
+    heard: list[Tensor] = []
+    lerp = masks.lerp
+
+    def listening(outside: Tensor, inside: Tensor, alpha: Tensor) -> Tensor:
+        heard.append(alpha[0])
+        return lerp(outside, inside, alpha)
+
+    with patch.object(masks, "lerp", listening):
+        yield heard
+
+
+@contextmanager
+def blending() -> Iterator[dict[str, Any]]:
+    """Under "terms" the likenesses with their masks, under "weights" t after the last update."""
+    heard: dict[str, Any] = {}
+    loss_terms, project = blend.loss_terms, blend.project_to_simplex
+
+    def terms(*given: Any, **named: Any) -> Any:
+        found = loss_terms(*given, **named)
+        heard["terms"] = found[0]
+        return found
+
+    def projection(weights: Tensor) -> Tensor:
+        projected = project(weights)
+        heard["weights"] = projected.clone()
+        return projected
+
+    with (
+        patch.object(blend, "loss_terms", terms),
+        patch.object(blend, "project_to_simplex", projection),
+    ):
+        yield heard

@@ -1,0 +1,115 @@
+"""Stages that only pretend: real claims, heartbeats, files and fences, and no torch.
+
+For chaos runs, where ten thousand jobs must go through the real system in an hour. A toy artifact
+is a digest over its key and what it read, so a stage that read the wrong thing is found out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Engine
+
+from barber.catalogue import stages
+from barber.catalogue.db import transaction
+from barber.chaos.rules import TOY_BUNDLE, TOY_DIGEST, ChaosRules
+from barber.errors import StoreError
+from barber.settings import Settings
+from workers.bench import ARTIFACT_FILE, Bench
+from workers.heart import Heart
+
+STEPS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ToyBundle:
+    """Stands where the networks would be."""
+
+    name: str = TOY_BUNDLE
+    digest: str = TOY_DIGEST
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToyArtifact:
+    """What a toy stage makes."""
+
+    key: str
+    read: tuple[str, ...]  # digests of the artifacts it read, in the order of its needs
+    losses: Mapping[str, float] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        return json.dumps({"key": self.key, "read": self.read}).encode()
+
+    def pictures(self) -> dict[str, Any]:
+        return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToyReport:
+    """What a step of a toy stage tells its heart."""
+
+    step: int
+    phase: str = "toy"
+    steps: int = STEPS
+    preview: None = None
+    losses: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def done(self) -> float:
+        return self.step / self.steps
+
+
+class ToyBench(Bench):
+    """A bench that works by the rules of a chaos run."""
+
+    def __init__(
+        self,
+        rules: ChaosRules,
+        *,
+        settings: Settings,
+        engine: Engine,
+        worker: str,
+        versions: Mapping[str, str],
+    ) -> None:
+        bundle: Any = ToyBundle()
+        super().__init__(
+            settings=settings, engine=engine, bundle=bundle, worker=worker, versions=versions
+        )
+        self._rules = rules
+
+    def _compute(self, claim: stages.Claim, heart: Heart) -> Any:
+        """Sleeps through a few steps, then joins the digests of what the stage reads.
+
+        Raises:
+            OSError: The dice fell for an error.
+        """
+        stage = claim.planned
+        pause_s = 2 * self._rules.stage_s * self._rules.uniform(stage.key, "pause") / STEPS
+        for step in range(1, STEPS + 1):
+            time.sleep(pause_s)
+            report: Any = ToyReport(step=step)
+            heart.on_step(report)
+        if self._rules.falls(self._rules.error, claim.stage_id, claim.token, "error"):
+            raise OSError(f"the dice fell for attempt {claim.token} of stage {claim.stage_id}")
+        read = tuple(self._digest(key) for key in stage.needs)
+        return ToyArtifact(key=stage.key, read=read)
+
+    def _bundle_facts(self) -> dict[str, object]:
+        return {"name": TOY_BUNDLE, "digest": TOY_DIGEST, "files": {}}
+
+    def _digest(self, key: Any) -> str:
+        """The digest of a needed artifact, which must be the one of its key."""
+        with transaction(self.engine) as session:
+            file = stages.artifact_files(session, key)[ARTIFACT_FILE]
+        try:
+            data = self.store.get(file.sha256)
+        except StoreError:
+            self._write(lambda session: stages.quarantine(session, key))
+            raise
+        assert json.loads(data)["key"] == key, f"the file of artifact {key} is another's"
+        return hashlib.sha256(data).hexdigest()
