@@ -61,7 +61,9 @@ class Manifest:
     source: str  # where the weights come from
     scores: dict[str, float]  # measured qualities, by name
     files: dict[str, FileRecord]  # by file name
-    landmarks: FileRecord | None = None  # of the landmark predictor, if it brings one
+    landmarks: FileRecord | None = (
+        None  # of the landmark predictor, if it brings one
+    )
     origins: dict[str, Origin] = field(default_factory=dict)  # by part: generator, parser, ..
 
     @property
