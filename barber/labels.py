@@ -9,8 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from barber.errors import InputError
+
+NOSE_EDGE_SHARE = 0.25  # of the nose's greatest width: how wide its lower edge still is
 
 
 class Region(IntEnum):
@@ -110,6 +116,25 @@ class Zone(StrEnum):
 ZONE_LABELS: dict[Zone, frozenset[Region]] = {
     Zone.LOWER_FACE: frozenset({Region.SKIN, Region.MOUTH, Region.UPPER_LIP, Region.LOWER_LIP})
 }
+
+
+def lower_face_rows(nose_width: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+    """The rows below the nose's lower edge; none where there is no nose.
+
+    The edge is the lowest row on which the nose is more than a quarter as wide as on its widest:
+    a speck of nose elsewhere does not move it. The 16 labels have no beard, so this is how the
+    skin that can carry one is told from cheeks and forehead; portraits are aligned, so rows do.
+
+    Args:
+        nose_width: Pixels of nose on each row, [..., H].
+
+    Returns:
+        Bool of the same shape.
+    """
+    wide = nose_width > NOSE_EDGE_SHARE * nose_width.max(axis=-1, keepdims=True)
+    at_or_below = np.logical_or.accumulate(wide[..., ::-1], axis=-1)[..., ::-1]
+    below: NDArray[np.bool_] = ~at_or_below & wide.any(axis=-1, keepdims=True)
+    return below
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from barber.photographs.landmarks import Face, FaceFinder
 from barber.photographs.picture import Crop
 from barber.photographs.portraits import bytes_of, cut_face, found_faces
 from barber.pixels import decode, encode_png, portrait_key
+from barber.results import write_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +80,8 @@ def cut_portraits(
             crop=aligned.crop,
         )
         note = _note(cut, data, faces[number], portrait_key(aligned.pixels))
-        _write_whole(cut.portrait, encode_png(aligned.pixels))
-        _write_whole(cut.sidecar, (json.dumps(note, indent=2) + "\n").encode())
+        text = json.dumps(note, indent=2) + "\n"
+        write_whole({cut.sidecar: text.encode(), cut.portrait: encode_png(aligned.pixels)})
         cuts.append(cut)
     return cuts
 
@@ -103,13 +104,3 @@ def _note(cut: Cut, data: bytes, face: Face, key: str) -> dict[str, Any]:
         "crop": cut.crop.to_json(),
         "portrait_to_photograph": cut.crop.matrix().tolist(),
     }
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"{path} cannot be written: {error.strerror}") from error

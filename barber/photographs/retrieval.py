@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from barber.errors import BarberError, CheckpointError, InputError, short_key
@@ -26,7 +27,7 @@ LABEL_SUFFIXES = (".labels.png", "-labels.png", "_labels.png")
 Kept = Callable[[PortraitKey], Picture | None]  # from a store, where there is one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Retrieval:
     """A search for the portraits of one recipe."""
 
@@ -48,7 +49,7 @@ class Retrieval:
         """
         wanted = dict.fromkeys(self.recipe.spec.portraits)
         found: dict[PortraitKey, Picture] = {}
-        for path in self._candidates():
+        for path in self._candidates:
             if len(found) == len(wanted):
                 break
             for picture in self._readings(path):
@@ -62,6 +63,7 @@ class Retrieval:
                 found[key] = picture_kept
         return {key: found[key] for key in wanted}
 
+    @cached_property
     def _candidates(self) -> list[Path]:
         """Files of the folder, those of the right names first."""
         names = {origin.name for origin in self.origins.values()}
@@ -130,7 +132,7 @@ class Retrieval:
         if not self.recipe.label_maps:
             return
         near = [path.with_name(path.stem + suffix) for suffix in LABEL_SUFFIXES]
-        others = (file for file in self._candidates() if file not in near)
+        others = (file for file in self._candidates if file not in near)
         for file in (*near, *others):
             if file == path or file.suffix.lower() != ".png":
                 continue

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from barber.labels import ZONE_LABELS, Area, Region, Zone
+from barber.labels import ZONE_LABELS, Area, Region, Zone, lower_face_rows
 
 LIPS = (Region.MOUTH, Region.UPPER_LIP, Region.LOWER_LIP)
 FACE = (Region.SKIN, Region.NOSE, Region.EYES, Region.BROWS, *LIPS)
 SECOND_NOSE = 0.25  # of the largest nose's area: a smaller patch is a slip of the parser
-NOSE_EDGE_SHARE = 0.25  # of the nose's greatest width, as `stages.masks.zone` has it
 LEAST_FACE = 0.01  # share of the picture that skin must cover to be a face at all
 
 Shares = dict[str, float]  # of the picture's area, 0..1, by the label's word
@@ -30,20 +29,12 @@ def zone_shares(label_map: Labels) -> dict[str, Shares]:
     """The shares of the labels that each zone holds, within it."""
     found = {}
     for zone in Zone:
-        inside = label_map[below_nose(label_map)]
+        inside = label_map[lower_face_rows((label_map == Region.NOSE).sum(axis=1))]
         counts = np.bincount(inside.ravel(), minlength=len(Region))
         found[str(zone)] = {
             r.word: float(counts[r] / label_map.size) for r in sorted(ZONE_LABELS[zone])
         }
     return found
-
-
-def below_nose(label_map: Labels) -> NDArray[np.bool_]:
-    """Bool [H]: the rows of the lower face, as the stages find them; none without a nose."""
-    width = (label_map == Region.NOSE).sum(axis=1)
-    rows = np.arange(len(width))
-    wide = rows[(width > 0) & (width >= NOSE_EDGE_SHARE * width.max())]
-    return rows > wide.max() if len(wide) else np.zeros(len(width), dtype=bool)
 
 
 def area_share(shares: Shares, zones: dict[str, Shares], area: Area) -> float:

@@ -19,11 +19,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from barber.geometry import Geometry
-from barber.labels import Area, Region, Zone
+from barber.labels import Area, Region, Zone, lower_face_rows
 
 INPAINT_RADIUS_PX = 3
 GENTLE_SHARE = 0.5  # of a facial region's pixels: what erosion leaves of it at least
-NOSE_EDGE_SHARE = 0.25  # of the nose's greatest width: how wide its lower edge still is
 
 
 def among(label_map: Tensor, labels: Iterable[Region]) -> Tensor:
@@ -47,16 +46,10 @@ def covered_by_any(label_map: Tensor, areas: Iterable[Area]) -> Tensor:
 
 
 def zone(label_map: Tensor, where: Zone) -> Tensor:
-    """Bool [N, 1, H, W]: the rows below the nose's lower edge; nowhere when there is no nose.
-
-    The edge is the lowest row on which the nose is more than a quarter as wide as on its widest:
-    a speck of nose elsewhere does not move it. The 16 labels have no beard, so this is how the
-    skin that can carry one is told from cheeks and forehead; portraits are aligned, so rows do.
-    """
+    """Bool [N, 1, H, W]: the rows of the lower face; nowhere when there is no nose."""
     assert where is Zone.LOWER_FACE
-    width = (label_map == Region.NOSE).sum(dim=2)  # [N, H]
-    wide = width > NOSE_EDGE_SHARE * width.amax(dim=1, keepdim=True)
-    below = ~wide.flip(1).cummax(dim=1).values.flip(1) & wide.any(dim=1, keepdim=True)
+    nose_width = (label_map == Region.NOSE).sum(dim=2)  # [N, H]
+    below = torch.from_numpy(lower_face_rows(nose_width.cpu().numpy())).to(label_map.device)
     return below[:, None, :, None].expand(-1, 1, -1, label_map.shape[2])
 
 
