@@ -54,7 +54,7 @@ class Reconstruction:
     losses: Mapping[str, float] = field(default_factory=dict)  # of the last pass, by name
 
     def to_bytes(self) -> bytes:
-        return _pack(
+        return pack(
             {
                 "w_plus": self.w_plus,
                 "f": self.fs.f,
@@ -66,7 +66,7 @@ class Reconstruction:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        t, meta = _unpack(data)
+        t, meta = unpack(data)
         return cls(
             w_plus=t["w_plus"],
             fs=FSCode(f=t["f"], s=t["s"]),
@@ -94,7 +94,7 @@ class TargetMask:
         return torch.isin(self.label_map, wanted)[:, None]
 
     def to_bytes(self) -> bytes:
-        return _pack(
+        return pack(
             {
                 "label_map": self.label_map.to(torch.uint8),
                 "removed": self.removed,
@@ -105,7 +105,7 @@ class TargetMask:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        t, meta = _unpack(data)
+        t, meta = unpack(data)
         return cls(
             label_map=t["label_map"].long(),
             removed=t["removed"],
@@ -128,11 +128,11 @@ class Alignment:
 
     def to_bytes(self) -> bytes:
         tensors = {"f": self.f, "preview": torch.from_numpy(self.preview)}
-        return _pack(tensors, {"losses": self.losses})
+        return pack(tensors, {"losses": self.losses})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        t, meta = _unpack(data)
+        t, meta = unpack(data)
         return cls(f=t["f"], preview=t["preview"].numpy(), losses=meta["losses"])
 
     def pictures(self) -> dict[str, Pixels]:
@@ -155,11 +155,11 @@ class Blend:
         tensors = {"image": torch.from_numpy(self.image), "f": self.fs.f, "s": self.fs.s}
         tensors |= {f"weights.{i}": self.weights[name] for i, name in enumerate(names)}
         meta = {"losses": self.losses, "weights": names, "dropped": list(self.dropped)}
-        return _pack(tensors, meta)
+        return pack(tensors, meta)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        t, meta = _unpack(data)
+        t, meta = unpack(data)
         weights = {PortraitKey(n): t[f"weights.{i}"] for i, n in enumerate(meta["weights"])}
         return cls(
             image=t["image"].numpy(),
@@ -202,13 +202,15 @@ def colour_labels(label_map: NDArray[Any]) -> Pixels:
     return colours
 
 
-def _pack(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
+def pack(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
+    """Tensors by name and plain JSON data; equal values give equal bytes."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # One entry only: the header's order of several entries is not deterministic.
     return save_tensors(plain, metadata={"barber": json.dumps(meta, sort_keys=True)})
 
 
-def _unpack(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def unpack(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `pack` was given. Raises StoreError when the bytes are not its."""
     try:
         tensors = load_tensors(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])

@@ -8,6 +8,7 @@
     |   |-- NotFound        no such row
     |   `-- Conflict        the row is not in a state that allows this
     |-- StoreError          an artifact file is missing, damaged or cannot be written
+    |   `-- SnapshotError   a stage cannot go on from what was kept of it: it starts over
     |-- SettingsError       the environment is at fault: value and remedy named
     `-- Cancelled           raised between two steps of a stage whose job was cancelled
 
@@ -75,6 +76,10 @@ class Conflict(CatalogueError):
 
 class StoreError(BarberError):
     """An artifact file is missing, damaged, or cannot be written (disk full)."""
+
+
+class SnapshotError(StoreError):
+    """What was kept of a stage under way cannot be used; the stage starts from its beginning."""
 
 
 class SettingsError(BarberError):

@@ -30,6 +30,7 @@ from barber.stages.align import align
 from barber.stages.blend import Aligned, BlendInputs, blend
 from barber.stages.descent import OnStep, StepReport, refuse_non_finite
 from barber.stages.reconstruct import reconstruct
+from barber.stages.snapshot import Snapshot
 from barber.stages.target import target
 
 log = logging.getLogger(__name__)
@@ -91,10 +92,22 @@ def run_stage(
     portraits: Portraits,
     artifacts: Artifacts,
     on_step: OnStep | None = None,
+    resume: Snapshot | None = None,
 ) -> Artifact:
     """Runs one stage of a job, loading the portraits and artifacts that it reads and no others.
 
+    Args:
+        bundle: The networks, of the digest that the spec names.
+        spec: The job.
+        stage: One of its plan.
+        portraits: Loads a portrait.
+        artifacts: Loads what an earlier stage made.
+        on_step: Told of every step; what it raises ends the work.
+        resume: Where an interrupted run of the same stage stood, with the same inputs and on the
+            same device: then the outcome is that of an undisturbed run, bit for bit.
+
     Raises:
+        SnapshotError: `resume` is not of this stage; nothing is wrong with the stage itself.
         InputError: A portrait is missing or of the wrong size.
         CheckpointError: The bundle is not the one that the spec names.
         StageError: A loss or an outcome is not finite, or a region is empty; the message names the
@@ -109,7 +122,8 @@ def run_stage(
     log.info("stage started", extra=facts)
     started = time.monotonic()
     try:
-        result = _dispatch(bundle, spec, stage, _checked(portraits, bundle), artifacts, on_step)
+        checked = _checked(portraits, bundle)
+        result = _dispatch(bundle, spec, stage, checked, artifacts, on_step, resume)
         refuse_non_finite(stage.kind, numbers(result))
     except StageError as error:
         if error.portraits:
@@ -126,6 +140,7 @@ def _dispatch(
     portraits: Portraits,
     artifacts: Artifacts,
     on_step: OnStep | None,
+    resume: Snapshot | None,
 ) -> Artifact:
     noise = Noise(spec.noise, stage.noise_seed)
     params = spec.params
@@ -133,7 +148,14 @@ def _dispatch(
         case StageKind.RECONSTRUCT:
             assert stage.portrait is not None
             portrait = portraits(stage.portrait)
-            return reconstruct(bundle, portrait, params.reconstruct, noise=noise, on_step=on_step)
+            return reconstruct(
+                bundle,
+                portrait,
+                params.reconstruct,
+                noise=noise,
+                on_step=on_step,
+                resume=resume,
+            )
         case StageKind.TARGET:
             assert stage.variant is not None
             return target(
@@ -144,6 +166,7 @@ def _dispatch(
                 _target_params(spec, stage),
                 noise=noise,
                 on_step=on_step,
+                resume=resume,
             )
         case StageKind.ALIGN:
             mask, code = stage.needs
@@ -155,10 +178,11 @@ def _dispatch(
                 areas=stage.areas if stage.role is Role.REFERENCE else None,
                 noise=noise,
                 on_step=on_step,
+                resume=resume,
             )
         case StageKind.BLEND:
             inputs = blend_inputs(spec, portraits, artifacts)
-            return blend(bundle, inputs, params.blend, noise=noise, on_step=on_step)
+            return blend(bundle, inputs, params.blend, noise=noise, on_step=on_step, resume=resume)
 
 
 def _target_params(spec: JobSpec, stage: PlannedStage) -> TargetParams:

@@ -25,6 +25,7 @@ from barber.spec import AlignParams
 from barber.stages import masks
 from barber.stages.descent import Course, Descent, OnStep, Pass
 from barber.stages.pictures import label_logits, render_labels, to_pixels
+from barber.stages.snapshot import Snapshot
 
 Style = Callable[[Tensor, Tensor], Tensor]  # picture, label map -> weighted loss
 
@@ -38,6 +39,7 @@ def align(
     areas: tuple[Area, ...] | None,
     noise: Noise,
     on_step: OnStep | None = None,
+    resume: Snapshot | None = None,
 ) -> Alignment:
     """Finds a code near the portrait's whose picture parses as the target mask.
 
@@ -50,9 +52,11 @@ def align(
             moved without a style term.
         noise: Source of every pass's noise planes.
         on_step: Told of the phase "identity" or "reference".
+        resume: Where an interrupted run with the same arguments stood.
 
     Raises:
         StageError: A loss is not finite.
+        SnapshotError: `resume` is not of this stage.
     """
     role = Role.IDENTITY if areas is None else Role.REFERENCE
     steps = params.identity_steps if areas is None else params.reference_steps
@@ -73,7 +77,7 @@ def align(
             losses["style"] = style(picture, Segmenter.label_map(logits.detach()))
         return Pass(losses=losses, kept=code.detach(), picture=picture.detach())
 
-    course = Course(StageKind.ALIGN, steps=steps, on_step=on_step)
+    course = Course(StageKind.ALIGN, steps=steps, noise=noise, on_step=on_step, resume=resume)
     last, losses = course.descend(role, Descent([rows], rate=params.rate), forward, steps=steps)
     with torch.no_grad():
         code = torch.cat([rows, rest], dim=1) if params.keep_last_update else last.kept

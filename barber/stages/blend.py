@@ -25,6 +25,7 @@ from barber.spec import BlendParams, PortraitKey, RegionEdit
 from barber.stages import masks
 from barber.stages.descent import Course, Descent, OnStep, Pass, refuse_non_finite
 from barber.stages.pictures import low_resolution, photograph_labels, render_labels, to_pixels
+from barber.stages.snapshot import Snapshot
 
 BASE = "base"  # the likeness outside of all regions
 
@@ -81,6 +82,7 @@ def blend(
     *,
     noise: Noise,
     on_step: OnStep | None = None,
+    resume: Snapshot | None = None,
 ) -> Blend:
     """Joins the aligned structures, finds the appearance weights, renders the composite.
 
@@ -90,11 +92,16 @@ def blend(
         params: Steps, rate, smoothing, weight of the pixel term.
         noise: Source of every pass's noise planes.
         on_step: Told of the phase "appearance", which only runs when a colour comes from somebody.
+        resume: Where an interrupted run with the same arguments stood.
 
     Raises:
         StageError: A loss is not finite.
+        SnapshotError: `resume` is not of this stage.
     """
-    found, losses, dropped = _find_appearance(bundle, inputs, params, noise, on_step)
+    course = Course(
+        StageKind.BLEND, steps=params.steps, noise=noise, on_step=on_step, resume=resume
+    )
+    found, losses, dropped = _find_appearance(bundle, inputs, params, noise, course)
     with torch.no_grad():
         f = _mixed(bundle, inputs, inputs.structure, params)
         image = bundle.generator.render(f, found.s, noise)
@@ -244,7 +251,7 @@ def _find_appearance(
     inputs: BlendInputs,
     params: BlendParams,
     noise: Noise,
-    on_step: OnStep | None,
+    course: Course,
 ) -> tuple[Appearance, dict[str, float], tuple[str, ...]]:
     own = inputs.reconstructions[inputs.identity].fs.s.to(bundle.device)
     others = [inputs.reconstructions[key].fs.s.to(bundle.device) for key in inputs.colours]
@@ -281,7 +288,7 @@ def _find_appearance(
     def project() -> None:
         weights.copy_(project_to_simplex(weights))
 
-    last, losses = Course(StageKind.BLEND, steps=params.steps, on_step=on_step).descend(
+    last, losses = course.descend(
         "appearance",
         Descent([weights], rate=params.rate),
         forward,

@@ -1,5 +1,8 @@
 """The one optimisation loop: Adam steps, reports, cancelling, a finite check, a projection.
 
+After every step but a phase's last the loop can tell all that it has changed as a `Snapshot`, and
+it can start from one: the outcome is that of a stage that was never interrupted, bit for bit.
+
 Source: method section 2 (Adam at PyTorch's defaults, constant rate) and 14.4: the official code
 stores what the last forward pass used, so the last update of most variables is discarded. A stage
 therefore keeps the values of its last `Pass`, and reads a variable itself where the official code
@@ -17,9 +20,11 @@ import torch
 from torch import Tensor
 
 from barber.artifacts import Pixels
-from barber.errors import StageError
+from barber.errors import SnapshotError, StageError
+from barber.models.stylegan2 import Noise
 from barber.plan import StageKind
 from barber.stages.pictures import to_pixels
+from barber.stages.snapshot import Finished, Snapshot
 
 T = TypeVar("T")
 
@@ -34,6 +39,9 @@ class StepReport:
     done: float  # fraction of the whole stage, 0..1
     losses: Mapping[str, float]  # weighted, by name; "total" is their sum
     preview: Callable[[], Pixels] | None  # the pass's picture, made when asked for
+    # Where the stage stands, made when asked for, and only before `on_step` returns. None after a
+    # phase's last step: what the phase came to is not known yet.
+    snapshot: Callable[[], Snapshot] | None = None
 
 
 OnStep = Callable[[StepReport], None]  # may raise Cancelled to stop the work
@@ -87,6 +95,38 @@ class Descent:
         self.optimiser.step()
         self.step += 1
 
+    def adam(self) -> tuple[dict[str, Tensor], ...]:
+        """Adam's state of each variable, by Adam's own names; live tensors."""
+        states = (self.optimiser.state[variable] for variable in self.variables)
+        return tuple({str(name): value for name, value in state.items()} for state in states)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Continues from where another descent of the same variables stood.
+
+        Raises:
+            SnapshotError: It was of other variables.
+        """
+        shapes = [variable.shape for variable in self.variables]
+        if [value.shape for value in snapshot.variables] != shapes:
+            raise SnapshotError(f"the snapshot of {snapshot.stage} is of other variables")
+        with torch.no_grad():
+            for variable, value in zip(self.variables, snapshot.variables, strict=True):
+                variable.copy_(value)
+        states = {
+            k: {name: _like(variable, value) for name, value in state.items()}
+            for k, (variable, state) in enumerate(zip(self.variables, snapshot.adam, strict=True))
+        }
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": states, "param_groups": groups})
+        self.step = snapshot.step
+
+
+def _like(variable: Tensor, value: Tensor) -> Tensor:
+    """A moment laid out in memory as Adam lays it out; the count of steps as it is."""
+    if value.shape != variable.shape:
+        return value
+    return torch.empty_like(variable, requires_grad=False).copy_(value)
+
 
 class Course:
     """A stage's way through its phases: where it stands, and who is told.
@@ -94,14 +134,49 @@ class Course:
     Args:
         stage: Whose course it is; named in errors.
         steps: Steps of all phases together.
+        noise: The stage's source of noise, which every pass moves on.
         on_step: Called after every step; what it raises ends the stage.
+        resume: Where an interrupted run of the same stage stood; None starts at the beginning.
+
+    Raises:
+        SnapshotError: The snapshot is of another stage.
     """
 
-    def __init__(self, stage: StageKind, *, steps: int, on_step: OnStep | None) -> None:
+    def __init__(
+        self,
+        stage: StageKind,
+        *,
+        steps: int,
+        noise: Noise,
+        on_step: OnStep | None,
+        resume: Snapshot | None = None,
+    ) -> None:
+        if resume is not None and resume.stage is not stage:
+            raise SnapshotError(f"{stage} cannot go on from a snapshot of {resume.stage}")
         self.stage = stage
         self.steps = steps
+        self.noise = noise
         self.on_step = on_step
         self.taken = 0
+        self._resume = resume
+        self._finished = {} if resume is None else dict(resume.finished)
+
+    def once(
+        self, phase: str, find: Callable[[], tuple[Tensor, Mapping[str, float]]]
+    ) -> tuple[Tensor, Mapping[str, float]]:
+        """A phase that another may follow: runs it, or takes what an interrupted run had found.
+
+        Args:
+            phase: Its name.
+            find: Runs the phase; returns the only value that later ones read, and the losses.
+        """
+        known = self._finished.get(phase)
+        if known is not None:
+            self.noise.load_state(known.noise)
+            return known.value, known.losses
+        value, losses = find()
+        self._finished[phase] = Finished(value=value, losses=losses, noise=self.noise.state())
+        return value, losses
 
     def descend(
         self,
@@ -126,7 +201,9 @@ class Course:
 
         Raises:
             StageError: A loss or, at the end, a variable is not finite.
+            SnapshotError: The stage was to go on in another phase, or from other variables.
         """
+        self._go_on(phase, descent, steps)
         assert descent.step < steps, f"{phase} has no step left of {steps}"
         while descent.step < steps:
             found = forward()
@@ -139,23 +216,50 @@ class Course:
             if project is not None:
                 with torch.no_grad():
                     project()
-            self._report(phase, descent.step, steps, losses, found.picture)
+            self._report(phase, descent, steps, losses, found.picture)
         self._check_variables(phase, descent)
         return found, losses
 
+    def _go_on(self, phase: str, descent: Descent, steps: int) -> None:
+        """Puts the interrupted phase back to where it stood; later ones start as ever."""
+        resume, self._resume = self._resume, None
+        if resume is None:
+            return
+        if resume.phase != phase or not 0 < resume.step < steps:
+            raise SnapshotError(
+                f"{self.stage} is at step 0 of {steps} of {phase}, its snapshot at step "
+                f"{resume.step} of {resume.phase}"
+            )
+        descent.restore(resume)
+        self.noise.load_state(resume.noise)
+        self.taken = resume.taken
+
+    def _snapshot(self, phase: str, descent: Descent) -> Snapshot:
+        return Snapshot.take(
+            stage=self.stage,
+            phase=phase,
+            step=descent.step,
+            taken=self.taken,
+            noise=self.noise.state(),
+            variables=descent.variables,
+            adam=descent.adam(),
+            finished=self._finished,
+        )
+
     def _report(
-        self, phase: str, step: int, steps: int, losses: dict[str, float], picture: Tensor
+        self, phase: str, descent: Descent, steps: int, losses: dict[str, float], picture: Tensor
     ) -> None:
         self.taken += 1
         if self.on_step is None:
             return
         report = StepReport(
             phase=phase,
-            step=step,
+            step=descent.step,
             steps=steps,
             done=min(self.taken / self.steps, 1.0),
             losses=losses,
             preview=lambda: to_pixels(picture),
+            snapshot=(lambda: self._snapshot(phase, descent)) if descent.step < steps else None,
         )
         self.on_step(report)
 

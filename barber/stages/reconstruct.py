@@ -23,6 +23,7 @@ from barber.resample import to_loss_size
 from barber.spec import ReconstructParams
 from barber.stages.descent import Course, Descent, OnStep, Pass
 from barber.stages.pictures import low_resolution, to_pixels, to_signed
+from barber.stages.snapshot import Snapshot
 
 Likeness = Callable[[Tensor, Tensor], dict[str, Tensor]]  # picture, W+ -> weighted losses
 
@@ -34,6 +35,7 @@ def reconstruct(
     *,
     noise: Noise,
     on_step: OnStep | None = None,
+    resume: Snapshot | None = None,
 ) -> Reconstruction:
     """Finds the codes whose pictures look like the portrait.
 
@@ -43,16 +45,22 @@ def reconstruct(
         params: Steps, rates and weights.
         noise: Source of every pass's noise planes.
         on_step: Told of phases "w_plus" and "fs".
+        resume: Where an interrupted run with the same arguments stood.
 
     Raises:
         StageError: A loss is not finite.
+        SnapshotError: `resume` is not of this stage.
     """
     course = Course(
-        StageKind.RECONSTRUCT, steps=params.w_plus_steps + params.fs_steps, on_step=on_step
+        StageKind.RECONSTRUCT,
+        steps=params.w_plus_steps + params.fs_steps,
+        noise=noise,
+        on_step=on_step,
+        resume=resume,
     )
     likeness = _likeness(bundle, portrait, params)
-    w_plus = _find_w_plus(bundle, params, noise, likeness, course)
-    return _find_fs(bundle, params, noise, likeness, course, w_plus)
+    w_plus, _ = course.once("w_plus", lambda: _find_w_plus(bundle, params, noise, likeness, course))
+    return _find_fs(bundle, params, noise, likeness, course, w_plus.to(bundle.device))
 
 
 def _likeness(bundle: ModelBundle, portrait: Portrait, params: ReconstructParams) -> Likeness:
@@ -80,8 +88,8 @@ def _find_w_plus(
     noise: Noise,
     likeness: Likeness,
     course: Course,
-) -> Tensor:
-    """W+ [1, L, D], starting from the mean latent in every row."""
+) -> tuple[Tensor, dict[str, float]]:
+    """W+ [1, L, D], starting from the mean latent in every row, and the losses."""
     w_plus = bundle.w_avg.reshape(1, 1, -1).repeat(1, bundle.geometry.rows, 1)
 
     def forward() -> Pass[Tensor]:
@@ -90,8 +98,8 @@ def _find_w_plus(
         return Pass(losses=losses, kept=w_plus.detach().clone(), picture=picture.detach())
 
     descent = Descent([w_plus], rate=params.w_plus_rate)
-    last, _ = course.descend("w_plus", descent, forward, steps=params.w_plus_steps)
-    return w_plus.detach() if params.keep_last_update else last.kept
+    last, losses = course.descend("w_plus", descent, forward, steps=params.w_plus_steps)
+    return w_plus.detach() if params.keep_last_update else last.kept, losses
 
 
 def _find_fs(

@@ -28,6 +28,7 @@ from barber.spec import EmptyRegion, FillMode, MaskMode, PortraitKey, TargetPara
 from barber.stages import masks
 from barber.stages.descent import Course, Descent, OnStep, Pass, refuse_non_finite
 from barber.stages.pictures import label_logits, photograph_labels
+from barber.stages.snapshot import Snapshot
 
 Fill = Callable[[str, Tensor], Tensor]  # phase, label map wanted [1, H, W] -> label map seen
 
@@ -63,6 +64,7 @@ def target(
     *,
     noise: Noise,
     on_step: OnStep | None = None,
+    resume: Snapshot | None = None,
 ) -> TargetMask:
     """Composes the label map that the identity shall have with every region replaced.
 
@@ -74,10 +76,12 @@ def target(
         params: Mode, fill and steps.
         noise: Source of every pass's noise planes.
         on_step: Told of phases "fill" and, where a hair source hides something, "uncover".
+        resume: Where an interrupted run with the same arguments stood.
 
     Raises:
         StageError: A loss is not finite, or a label map lacks the nose that an area's zone is found
             by.
+        SnapshotError: `resume` is not of this stage.
     """
     maps = {
         p.sha256: photograph_labels(bundle, p, clamp=params.clamp_photographs)
@@ -95,16 +99,24 @@ def target(
     if params.fill is FillMode.HEURISTIC:
         return _target_mask(first, masks.fill_from_nearest(first.labels, first.facial_holes), {})
     passes = 2 if bool(first.hidden.any()) else 1
-    course = Course(StageKind.TARGET, steps=passes * params.steps, on_step=on_step)
+    course = Course(
+        StageKind.TARGET,
+        steps=passes * params.steps,
+        noise=noise,
+        on_step=on_step,
+        resume=resume,
+    )
     losses: dict[str, float] = {}
 
     def fill(phase: str, wanted: Tensor) -> Tensor:
         def evaluate(logits: Tensor) -> dict[str, Tensor]:
             return fill_losses(logits, wanted, first.background, params.mask_mode)
 
-        seen, found = _optimise(bundle, params, noise, course, phase, evaluate)
+        seen, found = course.once(
+            phase, lambda: _optimise(bundle, params, noise, course, phase, evaluate)
+        )
         losses.update({f"{phase}.{name}": value for name, value in found.items()})
-        return seen
+        return seen.to(bundle.device)
 
     return _target_mask(first, semantic_fill(first, fill), losses)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from barber.errors import Cancelled, StageError
+from barber.models.stylegan2 import Noise
 from barber.plan import StageKind
 from barber.stages.descent import Course, Descent, Pass, StepReport
 
@@ -22,7 +23,7 @@ def parabola(x: Tensor, *, kept: list[float] | None = None) -> Pass[float]:
 
 def course(steps: int, reports: list[StepReport] | None = None) -> Course:
     on_step = None if reports is None else reports.append
-    return Course(StageKind.ALIGN, steps=steps, on_step=on_step)
+    return Course(StageKind.ALIGN, steps=steps, noise=Noise.zero(), on_step=on_step)
 
 
 def test_steps_are_those_of_adam_at_its_defaults() -> None:
@@ -100,7 +101,7 @@ def test_cancelling_in_a_report_leaves_at_once() -> None:
         if report.step == 2:
             raise Cancelled("the job was cancelled")
 
-    way = Course(StageKind.ALIGN, steps=9, on_step=stop)
+    way = Course(StageKind.ALIGN, steps=9, noise=Noise.zero(), on_step=stop)
     with pytest.raises(Cancelled):
         way.descend("p", Descent([x], rate=RATE), lambda: parabola(x, kept=seen), steps=9)
     assert len(seen) == 2
