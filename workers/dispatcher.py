@@ -23,7 +23,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from barber.catalogue import dispatch, events, outbox
+from barber.catalogue import deadlines, dispatch, events, outbox
 from barber.catalogue import workers as roster
 from barber.catalogue.db import open_engine, transaction
 from barber.catalogue.store import Store
@@ -47,6 +47,7 @@ ABANDONED_S = 3600.0  # a half-written file that old belongs to a process that i
 
 STEPS: tuple[tuple[str, Callable[[Session, Settings], int]], ...] = (
     ("stages lost with their worker", dispatch.reap),
+    ("jobs ended at their deadline", deadlines.expire),
     ("messages sent again", dispatch.resend),
     ("blends offered by the sweep", dispatch.sweep),
     ("stages dispatched", dispatch.fill),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, any_, insert, select, update
+from sqlalchemy import ColumnElement, any_, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from barber.catalogue import events, flow
+from barber.catalogue import events, flow, locks
 from barber.catalogue.status import ArtifactStatus, EventKind, JobStatus, StageStatus
 from barber.catalogue.tables import Artifact, Attempt, Job, Stage
 from barber.plan import PlannedStage, plan
@@ -75,7 +75,7 @@ def claim(
     )
 
 
-def _dispatched(session: Session, stage_id: int, generation: int) -> flow.AnyRow | None:
+def _dispatched(session: Session, stage_id: int, generation: int) -> locks.AnyRow | None:
     query = (
         select(
             Stage.job_id,
@@ -96,11 +96,11 @@ def _dispatched(session: Session, stage_id: int, generation: int) -> flow.AnyRow
     return session.execute(query).one_or_none()
 
 
-def _refuse(session: Session, stage_id: int, found: flow.AnyRow) -> None:
+def _refuse(session: Session, stage_id: int, found: locks.AnyRow) -> None:
     """The code has moved on since the job was planned: its keys no longer say what it makes."""
     error = "this job was planned by another version of the method: submit it again"
     cause = {"error_class": OTHER_METHOD, "error": error}
-    flow.lock_jobs(session, [found.job_id])
+    locks.lock_jobs(session, [found.job_id])
     held = (Stage.id == stage_id, Stage.status == StageStatus.DISPATCHED)
     if flow.move(session, StageStatus.FAILED, *held, **cause):
         events.record(session, EventKind.FAILED, job_id=found.job_id, stage_id=stage_id, data=cause)
@@ -120,6 +120,7 @@ def _take(
             Job.id == Stage.job_id,
             Job.status == JobStatus.RUNNING,
             ~Job.cancel_requested,
+            func.coalesce(Job.deadline > func.now(), True),
             ~_unready_need(),
         )
         .values(

@@ -9,16 +9,16 @@ Source: queue design, sections 3.3 and 3.4.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.orm import Session
 
-from barber.catalogue import events, flow, outbox
+from barber.catalogue import events, flow, locks, outbox
 from barber.catalogue.flow import offer_blend
+from barber.catalogue.locks import AnyRow
 from barber.catalogue.status import (
     ArtifactStatus,
     EventKind,
@@ -37,8 +37,6 @@ LOST = "WorkerLost"  # error class of a stage whose lease ran out
 RECENT_ATTEMPTS = 50  # from which the wait in the queue is estimated
 SAFE_WAITS = 3  # a message is lost when it waits so many times longer than expected
 
-logger = logging.getLogger(__name__)
-
 
 def lead(session: Session) -> bool:
     """Whether this transaction's dispatcher is the one that may tick; held until it ends."""
@@ -50,7 +48,7 @@ def reap(session: Session, settings: Settings) -> int:
     query = select(Stage.id, Stage.job_id, Stage.token).where(_expired())
     rows = session.execute(query.order_by(Stage.job_id, Stage.id)).all()
     return sum(
-        _guarded(session, row.job_id, partial(_lose, session, row, settings)) for row in rows
+        locks.guarded(session, row.job_id, partial(_lose, session, row, settings)) for row in rows
     )
 
 
@@ -58,8 +56,8 @@ def _expired() -> ColumnElement[bool]:
     return (Stage.status == StageStatus.RUNNING) & (Stage.lease_until < func.now())
 
 
-def _lose(session: Session, row: flow.AnyRow, settings: Settings) -> int:
-    job = flow.lock_job(session, row.job_id, skip_locked=True)
+def _lose(session: Session, row: AnyRow, settings: Settings) -> int:
+    job = locks.lock_job(session, row.job_id, skip_locked=True)
     mine = (Stage.id == row.id, Stage.token == row.token, _expired())
     stage = session.execute(
         select(Stage.key, Stage.losses, Stage.max_losses, Stage.worker)
@@ -70,11 +68,13 @@ def _lose(session: Session, row: flow.AnyRow, settings: Settings) -> int:
         return 0
     losses = stage.losses + 1
     status = StageStatus.FAILED if losses >= stage.max_losses else StageStatus.PENDING
+    error = f"worker {stage.worker} stopped without a word; that was time {losses} for this stage"
+    cause = {"error_class": LOST, "error": error}
     if job.cancel_requested:
         status = StageStatus.CANCELLED
-    error = f"worker {stage.worker} stopped without a word; that was time {losses} for this stage"
+    elif job.expired:
+        status, cause = StageStatus.FAILED, flow.too_late(job)
     due = flow.backoff(settings.backoff_s, losses) if status is StageStatus.PENDING else None
-    cause = {"error_class": LOST, "error": error}
     flow.move(session, status, *mine, losses=losses, not_before=due, **cause)
     flow.end_attempt(session, row.id, row.token, Outcome.LOST, **cause)
     kind = EventKind.FAILED if status is StageStatus.FAILED else EventKind.LOST
@@ -91,12 +91,12 @@ def resend(session: Session, settings: Settings) -> int:
     )
     rows = session.execute(select(Stage.id, Stage.job_id, Stage.key).where(*lost)).all()
     return sum(
-        _guarded(session, row.job_id, partial(_take_back, session, row, lost)) for row in rows
+        locks.guarded(session, row.job_id, partial(_take_back, session, row, lost)) for row in rows
     )
 
 
-def _take_back(session: Session, row: flow.AnyRow, lost: Iterable[Any]) -> int:
-    if flow.lock_job(session, row.job_id, skip_locked=True) is None:
+def _take_back(session: Session, row: AnyRow, lost: Iterable[Any]) -> int:
+    if locks.lock_job(session, row.job_id, skip_locked=True) is None:
         return 0
     if not flow.move(session, StageStatus.PENDING, Stage.id == row.id, *lost):
         return 0
@@ -154,7 +154,7 @@ def sweep(session: Session, settings: Settings) -> int:
         .order_by(Stage.job_id)
     )
     return sum(
-        _guarded(
+        locks.guarded(
             session,
             row.job_id,
             partial(_offer, session, row.job_id, row.generation),
@@ -168,15 +168,21 @@ def _offer(session: Session, job_id: int, generation: int) -> int:
 
 
 # Per batch the first jobs that have something to hand out or to reuse; then, at equal priority, in
-# turn: a batch's turn comes later the more of its jobs are out.
+# turn: a person's turn comes later the more of their jobs are out, and so does a batch's among
+# those of one person.
 CANDIDATES = text("""
 WITH active AS (
     SELECT job.batch_id, count(DISTINCT job.id) AS jobs
       FROM stage JOIN job ON job.id = stage.job_id
      WHERE stage.status IN ('dispatched', 'running')
      GROUP BY job.batch_id
+), busy AS (
+    SELECT coalesce(batch.submitted_by, '') AS person, sum(active.jobs) AS jobs
+      FROM active JOIN batch ON batch.id = active.batch_id
+     GROUP BY 1
 ), candidate AS (
-    SELECT picked.id, picked.priority, coalesce(active.jobs, 0) + row_number() OVER (
+    SELECT picked.id, picked.priority, coalesce(batch.submitted_by, '') AS person,
+           coalesce(active.jobs, 0) + row_number() OVER (
                PARTITION BY batch.id ORDER BY picked.priority DESC, picked.id) AS turn
       FROM batch
       LEFT JOIN active ON active.batch_id = batch.id
@@ -184,6 +190,7 @@ WITH active AS (
         SELECT job.id, job.priority FROM job
          WHERE job.batch_id = batch.id AND job.status IN ('queued', 'running')
            AND NOT job.paused AND NOT job.cancel_requested
+           AND (job.deadline IS NULL OR job.deadline > now())
            AND EXISTS (
                SELECT FROM stage JOIN artifact ON artifact.key = stage.key
                 WHERE stage.job_id = job.id AND stage.status = 'pending' AND stage.kind <> 'blend'
@@ -200,14 +207,18 @@ WITH active AS (
          LIMIT :most
       ) AS picked
      WHERE NOT batch.paused
+), ranked AS (
+    SELECT candidate.*, coalesce(busy.jobs, 0) + row_number() OVER (
+               PARTITION BY person ORDER BY priority DESC, turn, id) AS persons_turn
+      FROM candidate LEFT JOIN busy USING (person)
 )
-SELECT id FROM candidate ORDER BY priority DESC, turn, id LIMIT :most
+SELECT id FROM ranked ORDER BY priority DESC, persons_turn, turn, id LIMIT :most
 """)
 
 
 def fill(session: Session, settings: Settings) -> int:
     """Hands out stages until the window is full; returns how many. A job goes out as a whole."""
-    paused = session.scalar(select(Control.name).where(Control.name == flow.PAUSE))
+    paused = session.scalar(select(Control.name).where(Control.name == locks.PAUSE))
     out = session.scalar(select(func.count()).where(Stage.status.in_(flow.OUT))) or 0
     free = settings.window - out
     if paused or free <= 0:
@@ -216,25 +227,16 @@ def fill(session: Session, settings: Settings) -> int:
     for job_id in session.scalars(CANDIDATES, {"most": 2 * settings.window}).all():
         if sent >= free:
             break
-        sent += _guarded(session, job_id, partial(_hand_out, session, job_id))
+        sent += locks.guarded(session, job_id, partial(_hand_out, session, job_id))
     return sent
-
-
-def _guarded(session: Session, job_id: int, action: Callable[[], int]) -> int:
-    """Runs one job's part of a tick by itself: a bad job must not stop the others."""
-    try:
-        with session.begin_nested():
-            return action()
-    except Exception:
-        session.connection()  # a lost connection must stop the tick
-        logger.exception("a job's part of a tick failed", extra={"job_id": job_id})
-        return 0
 
 
 def _hand_out(session: Session, job_id: int) -> int:
     """Reuses what is there, then hands out the job's targets, or the chord of what is missing."""
-    job = flow.lock_job(session, job_id, skip_locked=True)
-    if job is None or JobStatus(job.status).final or job.cancel_requested or job.held_back:
+    job = locks.lock_job(session, job_id, skip_locked=True)
+    if job is None or JobStatus(job.status).final:
+        return 0
+    if job.cancel_requested or job.held_back or job.expired:
         return 0
     reused = flow.reuse(session, Stage.job_id == job_id, Stage.kind != StageKind.BLEND)
     stages = _stages(session, job_id)
@@ -249,7 +251,7 @@ def _hand_out(session: Session, job_id: int) -> int:
     return sent
 
 
-def _stages(session: Session, job_id: int) -> Sequence[flow.AnyRow]:
+def _stages(session: Session, job_id: int) -> Sequence[AnyRow]:
     due = (func.coalesce(Stage.not_before, func.now()) <= func.now()).label("due")
     query = (
         select(
@@ -300,7 +302,7 @@ def branches(stages: Iterable[Any]) -> list[list[Any]]:
     return found
 
 
-def _send_targets(session: Session, stages: Iterable[flow.AnyRow]) -> int:
+def _send_targets(session: Session, stages: Iterable[AnyRow]) -> int:
     targets = [s for s in stages if s.kind == StageKind.TARGET and _free(s)]
     messages = [flow.dispatch(session, stage, claimable=True) for stage in targets]
     for message in filter(None, messages):
@@ -308,7 +310,7 @@ def _send_targets(session: Session, stages: Iterable[flow.AnyRow]) -> int:
     return len([message for message in messages if message])
 
 
-def _send_chord(session: Session, job_id: int, branches: list[list[flow.AnyRow]]) -> int:
+def _send_chord(session: Session, job_id: int, branches: list[list[AnyRow]]) -> int:
     messages = [_dispatch_branch(session, branch) for branch in branches]
     messages = [branch for branch in messages if branch]
     if not messages:
@@ -325,7 +327,7 @@ def _send_chord(session: Session, job_id: int, branches: list[list[flow.AnyRow]]
     return sum(map(len, messages))
 
 
-def _dispatch_branch(session: Session, branch: list[flow.AnyRow]) -> list[dict[str, Any]]:
+def _dispatch_branch(session: Session, branch: list[AnyRow]) -> list[dict[str, Any]]:
     """Hands a branch out up to where another job's artifact would have to be waited for."""
     messages: list[dict[str, Any]] = []
     for stage in branch:

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from barber.catalogue import events, flow
+from barber.catalogue import events, flow, locks
 from barber.catalogue.status import ArtifactStatus, EventKind, JobStatus
 from barber.catalogue.store import StoredFile
 from barber.catalogue.tables import Artifact, ArtifactFile, Job, Stage, StagePreview
@@ -69,7 +69,7 @@ def quarantine(session: Session, key: str) -> bool:
         .where(Stage.key == key, (Job.status == JobStatus.RUNNING) | (Job.result_key == key))
     )
     job_ids = list(session.scalars(query.distinct()))
-    flow.lock_jobs(session, job_ids)
+    locks.lock_jobs(session, job_ids)
     statement = (
         update(Artifact)
         .where(Artifact.key == key, Artifact.status == ArtifactStatus.READY)

@@ -8,47 +8,21 @@ without, and they touch one stage.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, any_, func, select, update
-from sqlalchemy.engine import Row
 from sqlalchemy.orm import Session, aliased
 
-from barber.catalogue import events, outbox
+from barber.catalogue import events, locks, outbox
+from barber.catalogue.locks import AnyRow
 from barber.catalogue.status import ArtifactStatus, EventKind, JobStatus, Outcome, StageStatus
-from barber.catalogue.tables import Artifact, Attempt, Batch, Control, Job, Stage
+from barber.catalogue.tables import Artifact, Attempt, Job, Stage
 from barber.plan import StageKind
 
-AnyRow = Row[*tuple[Any, ...]]
-
-PAUSE = "pause"  # the row of `control` whose presence pauses everything
+DEADLINE = "deadline"  # error class of what had not ended by then
 OUT = (StageStatus.DISPATCHED, StageStatus.RUNNING)
 LONGEST_BACKOFF_S = 300.0
-
-
-def lock_job(session: Session, job_id: int, *, skip_locked: bool = False) -> AnyRow | None:
-    """Locks a job's row until the transaction ends; None when it is missing, or skipped.
-
-    The row holds id, batch_id, status, cancel_requested, generation, and `held_back`: whether the
-    job, its batch or everything is paused.
-    """
-    paused_all = select(Control.name).where(Control.name == PAUSE).exists()
-    held_back = (Job.paused | Batch.paused | paused_all).label("held_back")
-    query = (
-        select(Job.id, Job.batch_id, Job.status, Job.cancel_requested, Job.generation, held_back)
-        .join(Batch, Batch.id == Job.batch_id)
-        .where(Job.id == job_id)
-        .with_for_update(of=Job, key_share=True, skip_locked=skip_locked)
-    )
-    return session.execute(query).one_or_none()
-
-
-def lock_jobs(session: Session, job_ids: Iterable[int]) -> None:
-    """Locks several jobs in the one order that cannot deadlock."""
-    ids = sorted(set(job_ids))
-    query = select(Job.id).where(Job.id.in_(ids)).order_by(Job.id)
-    session.execute(query.with_for_update(key_share=True)).all()
 
 
 def change_job(session: Session, job_id: int, before: JobStatus, **values: Any) -> bool:
@@ -94,8 +68,19 @@ def in_seconds(seconds: float) -> ColumnElement[Any]:
 
 
 def backoff(backoff_s: float, count: int) -> ColumnElement[Any]:
-    """When the repeat after the `count`-th setback may start: the wait doubles each time."""
-    return in_seconds(min(LONGEST_BACKOFF_S, backoff_s * 2.0 ** (count - 1)))
+    """When the repeat after the `count`-th setback may start: the wait doubles each time.
+
+    Up to half of it is left out at random, so that what failed together is not repeated together.
+    """
+    longest_s = min(LONGEST_BACKOFF_S, backoff_s * 2.0 ** (count - 1))
+    return func.now() + longest_s * (1 - func.random() / 2) * timedelta(seconds=1)
+
+
+def too_late(job: AnyRow) -> dict[str, str]:
+    """Why a stage of a locked job whose deadline has passed does not run any more."""
+    moment = job.deadline.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    error = f"the deadline of its job, {moment}, passed before it had succeeded"
+    return {"error_class": DEADLINE, "error": error}
 
 
 def dispatch(session: Session, stage: AnyRow, *, claimable: bool) -> dict[str, Any] | None:
@@ -231,6 +216,7 @@ def wake_next(session: Session, stage_id: int) -> None:
 
 def reopen(session: Session, job_id: int) -> int:
     """Succeeded stages of a locked job whose artifact is no longer ready must run again."""
+    locks.keep_artifacts(session, job_id)
     gone = select(Artifact.key).where(
         Artifact.key == Stage.key, Artifact.status != ArtifactStatus.READY
     )
@@ -362,10 +348,10 @@ def offer_blend(
     Returns:
         Whether this call handed it out, or found its artifact ready.
     """
-    job = lock_job(session, job_id, skip_locked=skip_locked)
+    job = locks.lock_job(session, job_id, skip_locked=skip_locked)
     if job is None or generation > job.generation:
         return False
-    if job.status != JobStatus.RUNNING or job.cancel_requested or job.held_back:
+    if job.status != JobStatus.RUNNING or job.cancel_requested or job.held_back or job.expired:
         return False
     blend = session.execute(
         select(Stage.id, Stage.job_id, Stage.kind, Stage.key).where(

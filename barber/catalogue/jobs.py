@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -15,6 +16,7 @@ from barber.catalogue.operate import (
     PRIORITIES,
     cancel,
     cancel_batch,
+    check_deadline,
     pause,
     pause_all,
     pause_batch,
@@ -22,9 +24,10 @@ from barber.catalogue.operate import (
     resume,
     resume_all,
     resume_batch,
-    retry,
+    set_deadline,
     set_priority,
 )
+from barber.catalogue.rework import retry
 from barber.catalogue.status import EventKind
 from barber.catalogue.tables import Artifact, Batch, Job, Portrait, Stage
 from barber.catalogue.views import (
@@ -64,6 +67,7 @@ __all__ = [
     "resume_all",
     "resume_batch",
     "retry",
+    "set_deadline",
     "set_priority",
     "submit",
 ]
@@ -96,6 +100,7 @@ def submit(
     refused: Sequence[Mapping[str, Any]] = (),
     idempotency_key: str | None = None,
     submitted_by: str | None = None,
+    deadline: datetime | None = None,
     max_errors: int = 3,
     max_losses: int = 5,
 ) -> int:
@@ -109,15 +114,18 @@ def submit(
         refused: Rows that could not become jobs, each {line, name, reason, findings}; kept for
             people.
         idempotency_key: A repeated submission with the same key is refused.
-        submitted_by: Who, for people.
+        submitted_by: Who; work is shared out fairly between people.
+        deadline: What has not ended by then fails.
         max_errors: Attempts of a stage that may end in an error before it fails.
         max_losses: Attempts of a stage that may end with their worker before it fails.
 
     Raises:
-        InputError: No jobs, an impossible priority or name, or a portrait that is not registered.
+        InputError: No jobs, an impossible priority, name or deadline, or a portrait that is not
+            registered.
         AlreadySubmitted: The key was used; the error names the batch.
     """
     _check(session, name, jobs, refused)
+    check_deadline(session, deadline)
     values = {
         "name": name,
         "submitted_by": submitted_by,
@@ -131,7 +139,8 @@ def submit(
         earlier = select(Batch.id).where(Batch.idempotency_key == idempotency_key)
         raise AlreadySubmitted(idempotency_key, session.scalars(earlier).one())
     if jobs:
-        job_ids = _insert_jobs(session, batch_id, jobs, bundle_name)
+        common = {"batch_id": batch_id, "bundle_name": bundle_name, "deadline": deadline}
+        job_ids = _insert_jobs(session, jobs, common)
         _insert_stages(session, zip(job_ids, jobs, strict=True), max_errors, max_losses)
     data = {"jobs": len(jobs), "refused": len(refused), "by": submitted_by}
     events.record(session, EventKind.SUBMITTED, batch_id=batch_id, data=data)
@@ -158,15 +167,12 @@ def _check(
         raise InputError(f"portrait {missing[0]} is not registered: register its picture first")
 
 
-def _insert_jobs(
-    session: Session, batch_id: int, jobs: Sequence[NewJob], bundle_name: str
-) -> list[int]:
+def _insert_jobs(session: Session, jobs: Sequence[NewJob], common: Mapping[str, Any]) -> list[int]:
     rows = [
         {
-            "batch_id": batch_id,
+            **common,
             "name": new.name,
             "spec": new.spec.to_json(),
-            "bundle_name": bundle_name,
             "priority": new.priority,
             "findings": [dict(finding) for finding in new.findings],
         }

@@ -1,4 +1,4 @@
-"""What operators do with jobs that are queued: cancel, retry, pause, reorder.
+"""What operators do with jobs that are queued: cancel, pause, reorder. Running again: `rework`.
 
 Callers reach these as `jobs.cancel` and so on.
 """
@@ -6,13 +6,14 @@ Callers reach these as `jobs.cancel` and so on.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from barber.catalogue import events, flow
+from barber.catalogue import events, flow, locks
 from barber.catalogue.status import EventKind, JobStatus, StageStatus
 from barber.catalogue.tables import Batch, Control, Job, Stage
 from barber.errors import Conflict, InputError, NotFound
@@ -47,7 +48,7 @@ def cancel_batch(session: Session, batch_id: int, *, by: str, why: str = "") -> 
 
 
 def _cancel(session: Session, job_ids: Sequence[int], *, by: str, why: str) -> int:
-    flow.lock_jobs(session, job_ids)
+    locks.lock_jobs(session, job_ids)
     asked = (
         update(Job)
         .where(Job.id.in_(job_ids), Job.status.in_(OPEN), ~Job.cancel_requested)
@@ -76,94 +77,52 @@ def _cancel(session: Session, job_ids: Sequence[int], *, by: str, why: str) -> i
     return len(touched)
 
 
-def retry(session: Session, job_id: int, *, by: str, stage_id: int | None = None) -> int:
-    """Sets failed and cancelled stages back, with fresh budgets; nothing that succeeded runs again.
-
-    Args:
-        session: The session.
-        job_id: A job that failed, was cancelled, or runs on with a failed stage.
-        by: Who asks.
-        stage_id: Of several failed stages, only this one.
-
-    Returns:
-        How many stages were set back.
-
-    Raises:
-        NotFound: No such job, or it has no such stage.
-        Conflict: Nothing of it has failed or was cancelled, or its end is still awaited.
-    """
-    status = _locked_status(session, job_id)
-    if status is not JobStatus.CANCELLED and _cancel_requested(session, job_id):
-        raise Conflict(f"job {job_id} is being cancelled: retry it when that is done")
-    failed = Stage.status == StageStatus.FAILED
-    if stage_id is not None:
-        _check_retriable(session, job_id, stage_id)
-        failed &= Stage.id == stage_id
-    moved = flow.move(
-        session,
-        StageStatus.PENDING,
-        Stage.job_id == job_id,
-        failed | (Stage.status == StageStatus.CANCELLED),
-        errors=0,
-        losses=0,
-        not_before=None,
-        error_class=None,
-        error=None,
-    )
-    if not moved and status is not JobStatus.CANCELLED:
-        raise Conflict(f"job {job_id} is {status} and has no failed stage: nothing to retry")
-    values = {
-        "status": JobStatus.RUNNING,
-        "started_at": func.coalesce(Job.started_at, func.now()),
-        "finished_at": None,
-        "cancel_requested": False,
-        "error_class": None,
-        "error": None,
-    }
-    flow.change_job(session, job_id, status, **values)
-    data = {"by": by, "stages": [row.id for row in moved]}
-    events.record(session, EventKind.RETRIED, job_id=job_id, data=data)
-    reopened = flow.reopen(session, job_id)
-    flow.settle(session, job_id)
-    return len(moved) + reopened
-
-
-def pause(session: Session, job_id: int, *, by: str) -> None:
+def pause(session: Session, job_id: int, *, by: str, paused: bool = True) -> None:
     """Nothing new of the job is handed out; what is out finishes. Raises NotFound."""
-    _set_paused(session, job_id, True, by)
+    _change(session, job_id, paused=paused)
+    events.record(session, _told(paused), job_id=job_id, data={"by": by})
 
 
 def resume(session: Session, job_id: int, *, by: str) -> None:
     """Ends `pause`. Raises NotFound."""
-    _set_paused(session, job_id, False, by)
+    pause(session, job_id, by=by, paused=False)
 
 
-def pause_batch(session: Session, batch_id: int, *, by: str) -> None:
+def pause_batch(session: Session, batch_id: int, *, by: str, paused: bool = True) -> None:
     """Nothing new of the batch is handed out. Raises NotFound."""
-    _set_batch_paused(session, batch_id, True, by)
+    _require_batch(session, batch_id)
+    session.execute(
+        update(Batch)
+        .where(Batch.id == batch_id)
+        .values(paused=paused)
+        .execution_options(synchronize_session=False)
+    )
+    events.record(session, _told(paused), batch_id=batch_id, data={"by": by})
 
 
 def resume_batch(session: Session, batch_id: int, *, by: str) -> None:
     """Ends `pause_batch`. Raises NotFound."""
-    _set_batch_paused(session, batch_id, False, by)
+    pause_batch(session, batch_id, by=by, paused=False)
 
 
-def pause_all(session: Session, *, by: str) -> None:
+def pause_all(session: Session, *, by: str, paused: bool = True) -> None:
     """Nothing new is handed out at all."""
-    statement = upsert(Control).values(name=flow.PAUSE, value={"by": by})
-    session.execute(statement.on_conflict_do_nothing())
-    events.record(session, EventKind.PAUSED, data={"by": by})
+    if paused:
+        statement = upsert(Control).values(name=locks.PAUSE, value={"by": by})
+        session.execute(statement.on_conflict_do_nothing())
+    else:
+        session.execute(delete(Control).where(Control.name == locks.PAUSE))
+    events.record(session, _told(paused), data={"by": by})
 
 
 def resume_all(session: Session, *, by: str) -> None:
     """Ends `pause_all`; jobs and batches that are paused by themselves stay so."""
-    session.execute(delete(Control).where(Control.name == flow.PAUSE))
-    events.record(session, EventKind.RESUMED, data={"by": by})
+    pause_all(session, by=by, paused=False)
 
 
 def paused_all(session: Session) -> bool:
     """Whether everything is paused."""
-    return session.scalar(select(Control.name).where(Control.name == flow.PAUSE)) is not None
+    return session.scalar(select(Control.name).where(Control.name == locks.PAUSE)) is not None
 
 
 def set_priority(session: Session, job_id: int, priority: int, *, by: str) -> None:
@@ -183,22 +142,35 @@ def set_priority(session: Session, job_id: int, priority: int, *, by: str) -> No
     events.record(session, EventKind.PRIORITY, job_id=job_id, data=data)
 
 
-def _set_paused(session: Session, job_id: int, paused: bool, by: str) -> None:
-    _change(session, job_id, paused=paused)
-    kind = EventKind.PAUSED if paused else EventKind.RESUMED
-    events.record(session, kind, job_id=job_id, data={"by": by})
+def set_deadline(session: Session, job_id: int, deadline: datetime | None, *, by: str) -> None:
+    """Says by when a job must have ended; None lets it take its time.
+
+    Raises:
+        NotFound: No such job.
+        InputError: That moment has passed.
+        Conflict: The job has ended already.
+    """
+    job = locks.lock_job(session, job_id)
+    if job is None:
+        raise NotFound(f"no job {job_id}")
+    if JobStatus(job.status).final:
+        raise Conflict(f"job {job_id} has {job.status} already: a deadline is for what is to come")
+    if job.expired:
+        raise Conflict(f"the deadline of job {job_id} has passed: retry it when it has ended")
+    check_deadline(session, deadline)
+    _change(session, job_id, deadline=deadline)
+    data = {"by": by, "deadline": deadline and deadline.isoformat()}
+    events.record(session, EventKind.DEADLINE, job_id=job_id, data=data)
 
 
-def _set_batch_paused(session: Session, batch_id: int, paused: bool, by: str) -> None:
-    _require_batch(session, batch_id)
-    session.execute(
-        update(Batch)
-        .where(Batch.id == batch_id)
-        .values(paused=paused)
-        .execution_options(synchronize_session=False)
-    )
-    kind = EventKind.PAUSED if paused else EventKind.RESUMED
-    events.record(session, kind, batch_id=batch_id, data={"by": by})
+def check_deadline(session: Session, deadline: datetime | None) -> None:
+    """Raises InputError when a deadline has passed, by the database's clock."""
+    if deadline is not None and session.scalar(select(func.now() >= deadline)):
+        raise InputError(f"the deadline {deadline.isoformat(' ')} has passed: give a later one")
+
+
+def _told(paused: bool) -> EventKind:
+    return EventKind.PAUSED if paused else EventKind.RESUMED
 
 
 def _change(session: Session, job_id: int, **values: Any) -> None:
@@ -215,25 +187,12 @@ def _change(session: Session, job_id: int, **values: Any) -> None:
 
 
 def _locked_status(session: Session, job_id: int) -> JobStatus:
-    locked = flow.lock_job(session, job_id)
+    locked = locks.lock_job(session, job_id)
     if locked is None:
         raise NotFound(f"no job {job_id}")
     return JobStatus(locked.status)
 
 
-def _cancel_requested(session: Session, job_id: int) -> bool:
-    return bool(session.scalar(select(Job.cancel_requested).where(Job.id == job_id)))
-
-
 def _require_batch(session: Session, batch_id: int) -> None:
     if session.scalar(select(Batch.id).where(Batch.id == batch_id)) is None:
         raise NotFound(f"no batch {batch_id}")
-
-
-def _check_retriable(session: Session, job_id: int, stage_id: int) -> None:
-    mine = (Stage.id == stage_id, Stage.job_id == job_id)
-    status = session.scalar(select(Stage.status).where(*mine))
-    if status is None:
-        raise NotFound(f"job {job_id} has no stage {stage_id}: its page lists those it has")
-    if status not in (StageStatus.FAILED, StageStatus.CANCELLED):
-        raise Conflict(f"stage {stage_id} of job {job_id} is {status}: nothing to retry")

@@ -1,7 +1,7 @@
-"""Jobs that have ended and shall run again: from a stage on, or with other parameters.
+"""Jobs that shall run again: what failed of them, from a stage on, or with other parameters.
 
-A plain retry of what failed is `operate.retry`. Here stages that succeeded are set back too. What
-another job still has is never taken from it: a shared artifact stays, and is used again.
+`retry` sets back what failed; the others set stages back that succeeded. What another job still has
+is never taken from it: a shared artifact stays, and is used again. A deadline that has passed goes.
 
 Source: queue design, section 3.5 ("and everything after it").
 """
@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session, aliased
 
-from barber.catalogue import events, flow
+from barber.catalogue import events, flow, locks
+from barber.catalogue.operate import check_deadline
 from barber.catalogue.status import ArtifactStatus, EventKind, JobStatus, StageStatus
 from barber.catalogue.tables import Artifact, ArtifactFile, Job, Stage
 from barber.errors import Conflict, NotFound
@@ -31,6 +33,65 @@ FRESH: Mapping[str, Any] = {  # what a stage that is set back starts with
     "error_class": None,
     "error": None,
 }
+
+
+def retry(
+    session: Session,
+    job_id: int,
+    *,
+    by: str,
+    stage_id: int | None = None,
+    deadline: datetime | None = None,
+) -> int:
+    """Sets failed and cancelled stages back, with fresh budgets; nothing that succeeded runs again.
+
+    Args:
+        session: The session.
+        job_id: A job that failed, was cancelled, or runs on with a failed stage.
+        by: Who asks.
+        stage_id: Of several failed stages, only this one.
+        deadline: A new one; without it, one that has passed is taken away.
+
+    Returns:
+        How many stages were set back.
+
+    Raises:
+        NotFound: No such job, or it has no such stage.
+        InputError: The deadline has passed already.
+        Conflict: Nothing of it has failed or was cancelled, or its end is still awaited.
+    """
+    job = locks.lock_job(session, job_id)
+    if job is None:
+        raise NotFound(f"no job {job_id}")
+    status = JobStatus(job.status)
+    if status is not JobStatus.CANCELLED and job.cancel_requested:
+        raise Conflict(f"job {job_id} is being cancelled: retry it when that is done")
+    check_deadline(session, deadline)
+    failed = Stage.status == StageStatus.FAILED
+    if stage_id is not None:
+        _check_retriable(session, job_id, stage_id)
+        failed &= Stage.id == stage_id
+    waits_for_nobody = failed | (Stage.status == StageStatus.CANCELLED)
+    moved = flow.move(
+        session, StageStatus.PENDING, Stage.job_id == job_id, waits_for_nobody, **FRESH
+    )
+    if not moved and status is not JobStatus.CANCELLED:
+        raise Conflict(f"job {job_id} is {status} and has no failed stage: nothing to retry")
+    _open_again(session, job_id, status, deadline)
+    data = {"by": by, "stages": [row.id for row in moved]}
+    events.record(session, EventKind.RETRIED, job_id=job_id, data=data)
+    reopened = flow.reopen(session, job_id)
+    flow.settle(session, job_id)
+    return len(moved) + reopened
+
+
+def _check_retriable(session: Session, job_id: int, stage_id: int) -> None:
+    mine = (Stage.id == stage_id, Stage.job_id == job_id)
+    status = session.scalar(select(Stage.status).where(*mine))
+    if status is None:
+        raise NotFound(f"job {job_id} has no stage {stage_id}: its page lists those it has")
+    if status not in (StageStatus.FAILED, StageStatus.CANCELLED):
+        raise Conflict(f"stage {stage_id} of job {job_id} is {status}: nothing to retry")
 
 
 def run_from(session: Session, job_id: int, kind: StageKind, *, by: str, why: str = "") -> int:
@@ -111,7 +172,7 @@ def change_params(
 
 
 def _ended(session: Session, job_id: int) -> JobStatus:
-    job = flow.lock_job(session, job_id)
+    job = locks.lock_job(session, job_id)
     if job is None:
         raise NotFound(f"no job {job_id}")
     if not JobStatus(job.status).final:
@@ -119,7 +180,7 @@ def _ended(session: Session, job_id: int) -> JobStatus:
     return JobStatus(job.status)
 
 
-def _stages(session: Session, job_id: int) -> Sequence[flow.AnyRow]:
+def _stages(session: Session, job_id: int) -> Sequence[locks.AnyRow]:
     query = select(Stage.id, Stage.kind, Stage.slot, Stage.key, Stage.needs, Stage.status)
     return session.execute(query.where(Stage.job_id == job_id).order_by(Stage.id)).all()
 
@@ -187,8 +248,11 @@ def _replan(
             )
 
 
-def _open_again(session: Session, job_id: int, status: JobStatus) -> None:
+def _open_again(
+    session: Session, job_id: int, status: JobStatus, deadline: datetime | None = None
+) -> None:
     """The job runs, and lets go of its result: an artifact that is a result cannot be forgotten."""
+    still_to_come = case((Job.deadline > func.now(), Job.deadline))
     values = {
         "status": JobStatus.RUNNING,
         "started_at": func.coalesce(Job.started_at, func.now()),
@@ -197,5 +261,6 @@ def _open_again(session: Session, job_id: int, status: JobStatus) -> None:
         "cancel_requested": False,
         "error_class": None,
         "error": None,
+        "deadline": still_to_come if deadline is None else deadline,
     }
     flow.change_job(session, job_id, status, **values)

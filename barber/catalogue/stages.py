@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from barber.catalogue import events, flow
+from barber.catalogue import events, flow, locks
 from barber.catalogue.claims import Claim, claim
 from barber.catalogue.files import Preview, artifact_files, preview, quarantine
 from barber.catalogue.status import ArtifactStatus, EventKind, JobStatus, Outcome, StageStatus
@@ -45,7 +45,7 @@ class Pulse(StrEnum):
     """What a heartbeat hears back."""
 
     GO = "go"
-    CANCEL = "cancel"  # stop between two steps, then `hand_back`
+    CANCEL = "cancel"  # cancelled, or too late: stop between two steps, then `hand_back`
     LOST = "lost"  # somebody else's stage by now: stop, and record nothing
 
 
@@ -89,13 +89,17 @@ def heartbeat(
             lease_until=flow.in_seconds(lease_s),
             **{name: value for name, value in told.items() if value is not None},
         )
-        .returning(Job.cancel_requested)
+        .returning((Job.cancel_requested | _expired()).label("shall_stop"))
         .execution_options(synchronize_session=False)
     )
     row = session.execute(statement).one_or_none()
     if row is None:
         return Pulse.LOST
-    return Pulse.CANCEL if row.cancel_requested else Pulse.GO
+    return Pulse.CANCEL if row.shall_stop else Pulse.GO
+
+
+def _expired() -> ColumnElement[bool]:
+    return func.coalesce(Job.deadline <= func.now(), False)
 
 
 def _finite(losses: Mapping[str, float]) -> dict[str, float | None]:
@@ -139,7 +143,7 @@ def finish(
         Repeated after an answer that got lost, True again.
     """
     waiting = _waiting_jobs(session, claim)
-    flow.lock_jobs(session, [claim.job_id, *waiting])
+    locks.lock_jobs(session, [claim.job_id, *waiting])
     if not flow.move(session, StageStatus.SUCCEEDED, *_held_by(claim)):
         return _fenced(session, claim)
     _make_ready(session, claim, files, recipe)
@@ -230,7 +234,7 @@ def fail(
     Returns:
         False when the claim is lost.
     """
-    job = flow.lock_job(session, claim.job_id)
+    job = locks.lock_job(session, claim.job_id)
     held = session.execute(
         select(Stage.errors, Stage.max_errors).where(*_held_by(claim)).with_for_update()
     ).one_or_none()
@@ -239,12 +243,14 @@ def fail(
     errors = held.errors + 1
     for_good = final or errors >= held.max_errors
     status = StageStatus.FAILED if for_good else StageStatus.PENDING
+    cause: dict[str, Any] = {"error_class": error_class, "error": _readable(message)}
+    flow.end_attempt(session, claim.stage_id, claim.token, Outcome.ERROR, **cause)
     if job.cancel_requested:
         status = StageStatus.CANCELLED
-    cause: dict[str, Any] = {"error_class": error_class, "error": _readable(message)}
+    elif job.expired and not for_good:
+        status, cause = StageStatus.FAILED, flow.too_late(job)
     due = flow.backoff(backoff_s, errors) if status is StageStatus.PENDING else None
     flow.move(session, status, *_held_by(claim), errors=errors, not_before=due, **cause)
-    flow.end_attempt(session, claim.stage_id, claim.token, Outcome.ERROR, **cause)
     kind = EventKind.FAILED if status is StageStatus.FAILED else EventKind.ERROR
     events.record(session, kind, job_id=claim.job_id, stage_id=claim.stage_id, data=cause)
     flow.set_back(session, claim.job_id, claim.stage_id, claim.planned.key)
@@ -254,22 +260,25 @@ def fail(
 def hand_back(session: Session, claim: Claim, reason: str) -> bool:
     """Gives a stage back unfinished, without spending its budgets.
 
-    It is cancelled when its job's end was asked for; otherwise it waits for another worker.
+    It is cancelled when its job's end was asked for, and fails when the job's deadline has passed;
+    otherwise it waits for another worker.
 
     Returns:
         False when the claim is lost.
     """
-    job = flow.lock_job(session, claim.job_id)
-    cancelled = job is not None and job.cancel_requested
-    status = StageStatus.CANCELLED if cancelled else StageStatus.PENDING
-    if not flow.move(session, status, *_held_by(claim)):
+    job = locks.lock_job(session, claim.job_id)
+    status, outcome, kind = StageStatus.PENDING, Outcome.RETURNED, EventKind.RETURNED
+    cause: dict[str, Any] = {}
+    if job is not None and job.cancel_requested:
+        status, outcome, kind = StageStatus.CANCELLED, Outcome.CANCELLED, EventKind.CANCELLED
+    elif job is not None and job.expired:
+        status, kind, cause = StageStatus.FAILED, EventKind.FAILED, flow.too_late(job)
+        reason = cause["error"]
+    if not flow.move(session, status, *_held_by(claim), **cause):
         return _fenced(session, claim)
-    outcome = Outcome.CANCELLED if cancelled else Outcome.RETURNED
+    ids = {"job_id": claim.job_id, "stage_id": claim.stage_id}
     flow.end_attempt(session, claim.stage_id, claim.token, outcome, error=_readable(reason))
-    kind = EventKind.CANCELLED if cancelled else EventKind.RETURNED
-    events.record(
-        session, kind, job_id=claim.job_id, stage_id=claim.stage_id, data={"reason": reason}
-    )
+    events.record(session, kind, **ids, data=cause or {"reason": _readable(reason)})
     flow.set_back(session, claim.job_id, claim.stage_id, claim.planned.key)
     return True
 

@@ -88,6 +88,8 @@ class EventKind(StrEnum):
     PAUSED = "paused"
     RESUMED = "resumed"
     PRIORITY = "priority"
+    DEADLINE = "deadline"  # set or cleared
+    EXPIRED = "expired"  # the deadline passed before the job ended
     QUARANTINED = "quarantined"  # an artifact's file was damaged: it is missing again
     JOB_SUCCEEDED = "job_succeeded"
     JOB_FAILED = "job_failed"
@@ -99,6 +101,7 @@ TRANSITIONS: Mapping[str, frozenset[tuple[str, str]]] = {
         {
             (JobStatus.QUEUED, JobStatus.RUNNING),
             (JobStatus.QUEUED, JobStatus.CANCELLED),
+            (JobStatus.QUEUED, JobStatus.FAILED),  # its deadline passed
             (JobStatus.RUNNING, JobStatus.SUCCEEDED),
             (JobStatus.RUNNING, JobStatus.FAILED),
             (JobStatus.RUNNING, JobStatus.CANCELLED),
@@ -112,9 +115,10 @@ TRANSITIONS: Mapping[str, frozenset[tuple[str, str]]] = {
             (StageStatus.PENDING, StageStatus.DISPATCHED),
             (StageStatus.PENDING, StageStatus.SUCCEEDED),  # reused
             (StageStatus.PENDING, StageStatus.CANCELLED),
+            (StageStatus.PENDING, StageStatus.FAILED),  # its job's deadline passed
             (StageStatus.DISPATCHED, StageStatus.RUNNING),
             (StageStatus.DISPATCHED, StageStatus.PENDING),  # resent, recalled, not ready
-            (StageStatus.DISPATCHED, StageStatus.FAILED),  # planned by another method version
+            (StageStatus.DISPATCHED, StageStatus.FAILED),  # deadline; another method version
             (StageStatus.DISPATCHED, StageStatus.CANCELLED),
             (StageStatus.RUNNING, StageStatus.SUCCEEDED),
             (StageStatus.RUNNING, StageStatus.PENDING),  # error, loss, handed back

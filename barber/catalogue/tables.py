@@ -135,6 +135,11 @@ class Job(Base):
             "id",
             postgresql_where=text("status IN ('queued', 'running')"),
         ),
+        Index(
+            "ix_job_deadline",
+            "deadline",
+            postgresql_where=text("deadline IS NOT NULL AND status IN ('queued', 'running')"),
+        ),
     )
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id"))
@@ -146,6 +151,7 @@ class Job(Base):
     paused: Mapped[bool] = mapped_column(server_default=text("false"))
     cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
     generation: Mapped[int] = mapped_column(server_default=text("0"))  # +1 per chord built
+    deadline: Mapped[datetime | None]  # what has not ended by then fails
     result_key: Mapped[str | None] = mapped_column(ForeignKey("artifact.key"))
     error_class: Mapped[str | None]  # of the first stage that failed for good
     error: Mapped[str | None]
@@ -165,7 +171,7 @@ class Artifact(Base):
         CheckConstraint(_one_of("status", ArtifactStatus), name="status"),
         CheckConstraint("(status = 'building') = (builder_stage IS NOT NULL)", name="builder"),
         CheckConstraint("(status = 'ready') = (ready_at IS NOT NULL)", name="ready"),
-        CheckConstraint("(status = 'ready') = (recipe IS NOT NULL)", name="recipe"),
+        CheckConstraint("status <> 'ready' OR recipe IS NOT NULL", name="recipe"),
     )
     key: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
@@ -173,6 +179,7 @@ class Artifact(Base):
     builder_stage: Mapped[int | None] = mapped_column(
         ForeignKey("stage.id", use_alter=True), unique=True
     )
+    # Stays when the files are deleted to make room: what was made of it still tells how.
     recipe: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     ready_at: Mapped[datetime | None]
@@ -308,6 +315,25 @@ class Outbox(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class RefusedMessage(Base):
+    """A message that nobody will work on: not ours, impossible, or not to be published."""
+
+    __tablename__ = "refused_message"
+    __table_args__ = (
+        CheckConstraint("source IN ('broker', 'outbox')", name="source"),
+        CheckConstraint(_digest("fingerprint"), name="fingerprint_hex"),
+        CheckConstraint("times > 0", name="times"),
+    )
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(unique=True)  # equal ones are one row
+    source: Mapped[str]
+    reason: Mapped[str]
+    message: Mapped[str]  # its beginning, for people
+    times: Mapped[int] = mapped_column(server_default=text("1"))
+    first_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class Worker(Base):
     """A worker process, as it last described itself."""
 
@@ -329,6 +355,7 @@ class Event(Base):
     __tablename__ = "event"
     __table_args__ = (
         Index("ix_event_job_id_id", "job_id", "id", postgresql_where=text("job_id IS NOT NULL")),
+        Index("ix_event_at", "at", postgresql_using="brin"),
     )
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     at: Mapped[datetime] = mapped_column(server_default=func.now())

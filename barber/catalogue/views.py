@@ -68,6 +68,7 @@ class JobRow:
     priority: int
     paused: bool
     cancel_requested: bool
+    deadline: datetime | None
     progress: float  # 0..1, the mean over its stages
     created_at: datetime
     started_at: datetime | None
@@ -293,6 +294,7 @@ def _job_row(row: Any, progress: float, result_file: str | None) -> JobRow:
         priority=row.priority,
         paused=row.paused,
         cancel_requested=row.cancel_requested,
+        deadline=row.deadline,
         progress=progress,
         created_at=row.created_at,
         started_at=row.started_at,

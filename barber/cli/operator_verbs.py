@@ -109,7 +109,7 @@ def retry(
         elif changes is not None:
             count = rework.change_params(session, job_id, changes, by=OPERATOR, why=why)
         else:
-            count = operate.retry(session, job_id, by=OPERATOR, stage_id=stage)
+            count = rework.retry(session, job_id, by=OPERATOR, stage_id=stage)
         return f"{_counted(count, 'stage')} set back"
 
     presumed = (*FAILED, JobStatus.SUCCEEDED) if from_kind or params else FAILED

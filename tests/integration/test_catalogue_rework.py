@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine
 
-from barber.catalogue import bulk, jobs, operate, rework, selection
+from barber.catalogue import bulk, jobs, rework, selection
 from barber.catalogue.db import transaction
 from barber.catalogue.selection import Selection
 from barber.catalogue.status import JobStatus, StageStatus
@@ -188,7 +188,7 @@ def test_a_bulk_retry_tells_of_each_job(
         bulk.each(
             engine,
             Selection(),
-            lambda session, job_id: f"{operate.retry(session, job_id, by='ann')} stages",
+            lambda session, job_id: f"{rework.retry(session, job_id, by='ann')} stages",
         )
     )
     assert [v.job_id for v in verdicts] == [*failed, sound]

@@ -15,7 +15,7 @@ import numpy as np
 from sqlalchemy import Engine, insert
 from sqlalchemy.orm import Session
 
-from barber.catalogue import dispatch, jobs, outbox, portraits, stages
+from barber.catalogue import deadlines, dispatch, jobs, outbox, portraits, stages
 from barber.catalogue.db import transaction
 from barber.catalogue.jobs import JobView, NewJob
 from barber.catalogue.stages import Claim
@@ -115,6 +115,7 @@ class Crew:
         with transaction(self.engine) as session:
             assert dispatch.lead(session)
             dispatch.reap(session, self.settings)
+            deadlines.expire(session, self.settings)
             dispatch.resend(session, self.settings)
             dispatch.sweep(session, self.settings)
             return dispatch.fill(session, self.settings)
