@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from barber.catalogue import activity, findings, jobs, workers
+from barber.catalogue import activity, counts, findings, jobs, workers
 from barber.catalogue.activity import RunningStage
 from barber.catalogue.status import JobStatus
 from barber.catalogue.workers import WorkerRow
@@ -38,7 +38,7 @@ def overview() -> ResponseReturnValue:
             lambda limit: jobs.batches(session, limit=limit, before=place(request.args)),
             key=lambda row: row.id,
         )
-        totals = activity.totals(session)
+        totals = counts.totals(session)
         listed = workers.listed(session)
         paused = jobs.paused_all(session)
         doing = {stage.worker: stage for stage in activity.running(session)}

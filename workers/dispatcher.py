@@ -23,7 +23,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from barber.catalogue import deadlines, dispatch, events, outbox
+from barber.catalogue import counts, deadlines, dispatch, events, outbox
 from barber.catalogue import workers as roster
 from barber.catalogue.db import open_engine, transaction
 from barber.catalogue.store import Store
@@ -42,6 +42,7 @@ RELAY_ROWS = 32  # published in one transaction
 PRESENCE = "dispatcher"
 PRESENCE_S = 2.0  # between two signs of life
 LONGEST_PAUSE_S = 5.0  # between two tries while the database is away
+FOLD_S = 5.0  # between two foldings of the jobs' counters
 PRUNE_S = 3600.0  # between two deletions of old events
 ABANDONED_S = 3600.0  # a half-written file that old belongs to a process that is gone
 
@@ -69,6 +70,7 @@ class Dispatcher:
         self._broker_is_down = False
         self.name = f"{PRESENCE}@{socket.gethostname()}"
         self._presence_due = 0.0
+        self._fold_due = 0.0
         self._prune_due = 0.0
         self._rules = ChaosRules.parse(settings.chaos)
 
@@ -80,6 +82,7 @@ class Dispatcher:
                 self.show_presence()
                 self.tick()
                 self.relay()
+                self.fold()
                 self.prune()
                 pause_s = self.settings.tick_s
             except (OperationalError, InterfaceError) as error:
@@ -115,12 +118,25 @@ class Dispatcher:
             outbox.postpone(session, [row.id for row in rows[published:]])
         return published
 
+    def fold(self) -> None:
+        """Adds up how many jobs changed their status, for those who read it."""
+        if time.monotonic() < self._fold_due:
+            return
+        with transaction(self.engine) as session:
+            counts.fold(session)
+        self._fold_due = time.monotonic() + FOLD_S
+
     def prune(self) -> None:
-        """Deletes old events, and what killed processes left half-written, now and then."""
+        """Deletes old events, and what killed processes left half-written, now and then.
+
+        Of very many events a part goes in each tick.
+        """
         if time.monotonic() < self._prune_due:
             return
         with transaction(self.engine) as session:
             rows = events.prune(session)
+        if rows == events.PRUNED_AT_ONCE:
+            return
         files = Store(self.settings.store_dir).clear_unfinished(ABANDONED_S)
         files += clear_unfinished(self.settings.broker_dir, ABANDONED_S)
         self._prune_due = time.monotonic() + PRUNE_S

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from barber.catalogue.status import JobStatus, StageStatus
+from barber.catalogue.status import StageStatus
 from barber.catalogue.tables import Job, Stage
 from barber.plan import StageKind
 
@@ -43,9 +43,3 @@ def running(session: Session) -> list[RunningStage]:
         )
         for stage_id, job_id, name, kind, worker, progress in session.execute(query)
     ]
-
-
-def totals(session: Session) -> dict[JobStatus, int]:
-    """Jobs by status over all batches; every status is present."""
-    counted = session.execute(select(Job.status, func.count()).group_by(Job.status))
-    return dict.fromkeys(JobStatus, 0) | {JobStatus(word): count for word, count in counted}

@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 from barber.catalogue.status import EventKind
 from barber.catalogue.tables import Event
 
+PRUNED_AT_ONCE = 5000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
@@ -70,10 +72,15 @@ def latest_id(session: Session) -> int:
     return session.scalar(select(func.coalesce(func.max(Event.id), 0))) or 0
 
 
-def prune(session: Session, older_than_days: int = 30) -> int:
-    """Deletes events that old, and says how many; attempts and errors stay with their stages."""
-    limit = func.now() - timedelta(days=older_than_days)
-    gone = session.execute(delete(Event).where(Event.at < limit).returning(Event.id))
+def prune(session: Session, older_than_days: int = 30, *, limit: int = PRUNED_AT_ONCE) -> int:
+    """Deletes some of the events that old, oldest first, and says how many; fewer than `limit`:
+    no more are left. Attempts and errors stay with their stages.
+
+    Ids rise with time, so the oldest are found without a look at the others.
+    """
+    oldest = select(Event.id, Event.at).order_by(Event.id).limit(limit).subquery()
+    old = select(oldest.c.id).where(oldest.c.at < func.now() - timedelta(days=older_than_days))
+    gone = session.execute(delete(Event).where(Event.id.in_(old)).returning(Event.id))
     return len(gone.all())
 
 

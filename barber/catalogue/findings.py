@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import String, column, func, select, true
+from sqlalchemy import ColumnElement, String, column, func, select, true
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -12,9 +12,13 @@ from barber.preflight.findings import Verdict
 
 def warned(session: Session, batch_id: int) -> int:
     """How many jobs of a batch have a warning."""
-    holds = Job.findings.contains([{"verdict": str(Verdict.WARN)}])
-    query = select(func.count()).where(Job.batch_id == batch_id, holds)
+    query = select(func.count()).where(Job.batch_id == batch_id, _warned())
     return session.scalars(query).one()
+
+
+def _warned() -> ColumnElement[bool]:
+    """The condition of the index `ix_job_warned`."""
+    return Job.findings.contains([{"verdict": str(Verdict.WARN)}])
 
 
 def warnings_by_check(session: Session, batch_id: int) -> dict[str, int]:
@@ -26,7 +30,11 @@ def warnings_by_check(session: Session, batch_id: int) -> dict[str, int]:
         select(check, count)
         .select_from(Job)
         .join(finding, true())
-        .where(Job.batch_id == batch_id, finding.c.value["verdict"].astext == str(Verdict.WARN))
+        .where(
+            Job.batch_id == batch_id,
+            _warned(),
+            finding.c.value["verdict"].astext == str(Verdict.WARN),
+        )
         .group_by(check)
         .order_by(count.desc(), check)
     )

@@ -127,7 +127,14 @@ class Job(Base):
         CheckConstraint("status <> 'cancelled' OR cancel_requested", name="cancel"),
         CheckConstraint("priority BETWEEN -1000 AND 1000", name="priority"),
         CheckConstraint("generation >= 0", name="generation"),
-        Index("ix_job_batch_id_status", "batch_id", "status"),
+        Index("ix_job_batch_status_newest", "batch_id", "status", text("(- id)")),
+        Index("ix_job_batch_newest", "batch_id", text("(- id)")),
+        Index("ix_job_status_newest", "status", text("(- id)")),
+        Index(
+            "ix_job_warned",
+            "batch_id",
+            postgresql_where=text('findings @> \'[{"verdict": "warn"}]\'::jsonb'),
+        ),
         Index(
             "ix_job_open",
             "batch_id",

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy import ColumnElement, SQLColumnExpression, case, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from barber.catalogue import events
+from barber.catalogue import counts, events
 from barber.catalogue.events import EventRow
 from barber.catalogue.portraits import PortraitRow, portraits
 from barber.catalogue.status import JobStatus, Outcome, StageStatus
@@ -45,7 +45,7 @@ class BatchRow:
     paused: bool
     refused: tuple[dict[str, Any], ...]  # each {line, name, reason, findings}
     counts: Mapping[JobStatus, int]  # jobs by status; every status is present
-    progress: float  # 0..1, the mean over all stages of its jobs
+    progress: float  # 0..1, the mean over its jobs: one that has ended counts 1
 
     @property
     def total(self) -> int:
@@ -164,8 +164,9 @@ def batches(session: Session, *, limit: int = 50, before: int | None = None) -> 
         query = query.where(Batch.id < before)
     rows = session.execute(query).all()
     ids = [row.id for row in rows]
-    counts = _counts(session, ids)
-    progress = _progress(session, Job.batch_id, Job.batch_id.in_(ids))
+    counted = counts.of_batches(session, ids)
+    running = Job.batch_id.in_(ids), Job.status == JobStatus.RUNNING
+    progress = _progress(session, Job.batch_id, *running)
     return [
         BatchRow(
             id=row.id,
@@ -174,8 +175,8 @@ def batches(session: Session, *, limit: int = 50, before: int | None = None) -> 
             created_at=row.created_at,
             paused=row.paused,
             refused=tuple(row.refused),
-            counts=counts[row.id],
-            progress=progress.get(row.id, 1.0),
+            counts=counted[row.id],
+            progress=_share_done(counted[row.id], progress.get(row.id, 0.0)),
         )
         for row in rows
     ]
@@ -203,14 +204,16 @@ def jobs(
         where.append(Job.batch_id == batch_id)
     if status is not None:
         where.append(Job.status == status)
+    # Where a condition has an index of its own it is ordered by -id (see the migration).
+    newest = -Job.id if where else Job.id.desc()
     if before is not None:
-        where.append(Job.id < before)
-    return [_job_row(*found) for found in _job_rows(session, limit, *where)]
+        where.append(-Job.id > -before if where else Job.id < before)
+    return [_job_row(*found) for found in _job_rows(session, *where, order=newest, limit=limit)]
 
 
 def job(session: Session, job_id: int) -> JobView:
     """One job in full. Raises NotFound."""
-    found = _job_rows(session, 1, Job.id == job_id)
+    found = _job_rows(session, Job.id == job_id, order=Job.id, limit=1)
     if not found:
         raise NotFound(f"no job {job_id}")
     row = found[0][0]
@@ -234,12 +237,11 @@ def _dropped(session: Session, result_key: str | None) -> tuple[str, ...]:
     return tuple((recipe or {}).get("dropped", ()))
 
 
-def _counts(session: Session, batch_ids: Iterable[int]) -> dict[int, dict[JobStatus, int]]:
-    counts = {batch_id: dict.fromkeys(JobStatus, 0) for batch_id in batch_ids}
-    query = select(Job.batch_id, Job.status, func.count()).where(Job.batch_id.in_(counts))
-    for batch_id, status, count in session.execute(query.group_by(Job.batch_id, Job.status)):
-        counts[batch_id][JobStatus(status)] = count
-    return counts
+def _share_done(counted: Mapping[JobStatus, int], running: float) -> float:
+    """How far a batch is; `running` is the mean progress of its running jobs' stages."""
+    total = sum(counted.values())
+    ended = sum(number for status, number in counted.items() if status.final)
+    return (ended + running * counted[JobStatus.RUNNING]) / total if total else 1.0
 
 
 def _progress(session: Session, by: Any, *where: ColumnElement[bool]) -> dict[int, float]:
@@ -254,14 +256,14 @@ def _progress(session: Session, by: Any, *where: ColumnElement[bool]) -> dict[in
 
 
 def _job_rows(
-    session: Session, limit: int, *where: ColumnElement[bool]
+    session: Session, *where: ColumnElement[bool], order: SQLColumnExpression[int], limit: int
 ) -> list[tuple[Any, float, str | None]]:
-    """Rows of jobs, newest first, each with its progress and the digest of its result's PNG."""
+    """Rows of jobs, each with its progress and the digest of its result's PNG."""
     query = (
         select(*Job.__table__.c, Batch.name.label("batch_name"))
         .join(Batch, Batch.id == Job.batch_id)
         .where(*where)
-        .order_by(Job.id.desc())
+        .order_by(order)
         .limit(limit)
     )
     rows = session.execute(query).all()

@@ -38,6 +38,12 @@ OFFENCES = {
         SELECT stage.id FROM stage WHERE status = 'running' AND NOT EXISTS (
             SELECT FROM attempt WHERE attempt.stage_id = stage.id
                AND attempt.token = stage.token AND attempt.outcome IS NULL)""",
+    "a batch has not as many jobs of a status as its counters say": """
+        SELECT batch_id, status FROM (
+            SELECT batch_id, status, jobs FROM job_count WHERE batch_id <> 0
+             UNION ALL SELECT batch_id, status, jobs FROM job_change
+             UNION ALL SELECT batch_id, status, -count(*) FROM job GROUP BY batch_id, status
+        ) AS counted GROUP BY batch_id, status HAVING sum(jobs) <> 0""",
     "a ready artifact has no file": """
         SELECT key FROM artifact WHERE status = 'ready'
            AND NOT EXISTS (SELECT FROM artifact_file WHERE artifact_key = artifact.key)""",
