@@ -118,6 +118,7 @@ def _job(row: JobRow) -> dict[str, Any]:
 def _whole(view: JobView) -> dict[str, Any]:
     return _job(view.row) | {
         "bundle_name": view.bundle_name,
+        "waits_for": view.waits_for,
         "spec": view.spec.to_json(),
         "findings": list(view.findings),
         "stages": [_stage(stage) for stage in view.stages],

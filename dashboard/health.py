@@ -9,33 +9,32 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DBAPIError
 
 from barber.catalogue import outbox, workers
-from barber.catalogue.status import WorkerStatus
 from barber.catalogue.workers import WorkerRow
 from dashboard import record
 
 blueprint = Blueprint("health", __name__)
 
 DISPATCHER = "dispatcher"  # the queue name under which the dispatcher reports itself
-ALIVE_S = 30.0  # silent for longer: gone
 
 
 def alive(worker: WorkerRow) -> bool:
     """Whether the worker gave a sign of life lately."""
-    return worker.status != WorkerStatus.STOPPED and worker.silent_s <= ALIVE_S
+    return worker.alive
 
 
 @blueprint.get("/health")
 def health() -> ResponseReturnValue:
-    """503 when the catalogue cannot be reached; "degraded" when nobody would do the work."""
+    """503 when the catalogue cannot be reached; "degraded" when nobody would do some of it."""
     try:
         with record.transaction() as session:
             rows = workers.listed(session)
             backlog = outbox.backlog(session)
+            unserved = workers.unserved(session)
     except DBAPIError:
         return jsonify(status="down", database="unreachable"), 503
     dispatchers = [w for w in rows if DISPATCHER in w.queues]
     present = [w for w in rows if DISPATCHER not in w.queues and alive(w)]
-    whole = bool(present) and any(alive(w) for w in dispatchers)
+    whole = bool(present) and any(alive(w) for w in dispatchers) and not unserved
     facts: dict[str, Any] = {
         "status": "ok" if whole else "degraded",
         "database": "ok",
@@ -44,11 +43,16 @@ def health() -> ResponseReturnValue:
             {
                 "name": w.name,
                 "device": w.device,
+                "bundle": w.bundle_name,
                 "queues": list(w.queues),
                 "status": w.status,
                 "silent_s": round(w.silent_s, 1),
             }
             for w in present
+        ],
+        "unserved": [
+            {"bundle": u.bundle_name, "digest": u.bundle, "jobs": u.jobs, "why": u.sentence}
+            for u in unserved
         ],
         "outbox": {"messages": backlog.count, "oldest_s": backlog.oldest_s},
     }

@@ -16,12 +16,15 @@ from kombu import Exchange, Queue
 
 from barber.settings import Settings
 
-GPU = "gpu"  # the stages: one worker process per device
+GPU = "gpu"  # the stages, a queue for each bundle: one worker process per device
 CPU = "cpu"  # fan-in and the chords' own bookkeeping
 QUEUES = (GPU, CPU)
 
 STAGE_TASK = "barbershop.stage.{kind}"
 FAN_IN_TASK = "barbershop.fan_in"
+
+BUNDLE_DIGITS = 16  # of a bundle's digest, in the name of its queue
+QUEUE_EXPIRES_S = 7 * 86400  # RabbitMQ forgets the queue of a bundle that nobody uses for so long
 
 # Seconds that an unacknowledged Redis message stays out: beyond the longest stage.
 REDIS_VISIBILITY_S = 6 * 3600
@@ -33,6 +36,25 @@ def create_app(settings: Settings) -> Celery:
     app = Celery("barbershop", set_as_current=False, include=["workers.tasks"])
     app.conf.update(_messages(), **_execution(), **_broker(settings), **_results(settings))
     return app
+
+
+def stage_queue(bundle: str) -> str:
+    """The queue of the stages on a bundle, named by its digest; "" is a bundle nobody named."""
+    return f"{GPU}-{bundle[:BUNDLE_DIGITS]}" if bundle else GPU
+
+
+def add_stage_queue(app: Celery, bundle: str) -> str:
+    """Makes the queue of a bundle known to an application, its spawned children included.
+
+    Returns:
+        The queue's name.
+    """
+    name = stage_queue(bundle)
+    if name not in app.amqp.queues:
+        queue = Queue(name, Exchange(name, "direct"), routing_key=name, expires=QUEUE_EXPIRES_S)
+        app.conf.task_queues = [*app.conf.task_queues, queue]
+        app.amqp.queues.add(queue)
+    return name
 
 
 def _messages() -> dict[str, Any]:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from barber.catalogue import making, portraits, stages
 from barber.catalogue.db import transaction
 from barber.catalogue.store import Store, StoredFile
-from barber.errors import InputError, StageError, StoreError
+from barber.errors import StageError, StoreError
 from barber.pixels import encode_png
 from barber.plan import ArtifactKey, StageKind, plan
 from barber.settings import Settings
@@ -69,6 +69,11 @@ class Bench:
         self.failpoints = Failpoints(settings)
         self._leaves_at = math.inf  # monotonic; then a stage under way is handed back
 
+    @property
+    def leaving(self) -> bool:
+        """Whether this worker was told to stop."""
+        return self._leaves_at < math.inf
+
     def leave_soon(self) -> None:
         """Gives the stage at hand one more lease's time."""
         self._leaves_at = min(self._leaves_at, time.monotonic() + self.settings.lease_s)
@@ -83,6 +88,7 @@ class Bench:
                 worker=self.worker,
                 device=self.settings.device,
                 lease_s=self.settings.lease_s,
+                bundle=self.bundle.digest,
             )
         )
         if claim is None:
@@ -115,21 +121,12 @@ class Bench:
             self.engine, claim, self.settings, is_leaving=is_leaving, on_middle=on_middle
         ) as heart:
             self.failpoints.hit(kind, Point.AFTER_CLAIM)
-            self._check_bundle(claim)
             artifact = self._compute(claim, heart)
             recipe = self._recipe(claim, artifact)
             files = self._store(claim, artifact, recipe)
             self.failpoints.hit(kind, Point.BEFORE_FINISH)
             return self._write(
                 lambda session: stages.finish(session, claim, files=files, recipe=recipe)
-            )
-
-    def _check_bundle(self, claim: stages.Claim) -> None:
-        if claim.spec.bundle != self.bundle.digest:
-            raise InputError(
-                f"the job wants bundle {claim.bundle_name} ({claim.spec.bundle[:12]}), worker "
-                f"{self.worker} runs {self.settings.bundle} ({self.bundle.digest[:12]}): set "
-                "BARBER_BUNDLE to the job's bundle and retry, or submit the job again"
             )
 
     def _compute(self, claim: stages.Claim, heart: Heart) -> Artifact:

@@ -12,7 +12,7 @@ from typing import Any
 from celery import Celery, chain, chord, group
 from celery.canvas import Signature
 
-from workers.app import CPU, FAN_IN_TASK, GPU, STAGE_TASK
+from workers.app import CPU, FAN_IN_TASK, STAGE_TASK, add_stage_queue
 from workers.client import message_id
 
 # The chord's poller gives up after so many seconds; the dispatcher's sweep is what remains.
@@ -31,21 +31,28 @@ def publish(app: Celery, topic: str, payload: Mapping[str, Any]) -> None:
         stage_signature(app, payload).apply_async()
 
 
-def stage_signature(app: Celery, stage: Mapping[str, Any]) -> Signature:
-    """The message that asks for one stage: `{"kind", "stage_id", "generation"}`."""
+def stage_signature(app: Celery, stage: Mapping[str, Any], *, bundle: str = "") -> Signature:
+    """The message that asks for one stage: `{"kind", "stage_id", "generation"}`.
+
+    Args:
+        app: The application.
+        stage: The stage.
+        bundle: Digest of the job's bundle; the stage's own entry of that name goes first.
+    """
     return app.signature(
         STAGE_TASK.format(kind=stage["kind"]),
         args=(stage["stage_id"], stage["generation"]),
         immutable=True,
-        queue=GPU,
+        queue=add_stage_queue(app, stage.get("bundle", bundle)),
         task_id=message_id(stage["stage_id"], stage["generation"]),
     )
 
 
 def job_chord(app: Celery, payload: Mapping[str, Any]) -> Signature:
-    """`{"job_id", "generation", "branches": [[stage, ..], ..]}` as a chord."""
+    """`{"job_id", "generation", "bundle", "branches": [[stage, ..], ..]}` as a chord."""
+    bundle = payload.get("bundle", "")
     branches = [
-        chain(*(stage_signature(app, stage) for stage in branch), app=app)
+        chain(*(stage_signature(app, stage, bundle=bundle) for stage in branch), app=app)
         for branch in payload["branches"]
     ]
     fan_in = app.signature(

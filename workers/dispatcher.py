@@ -149,15 +149,21 @@ class Dispatcher:
             return
         with transaction(self.engine) as session:
             if not roster.seen(session, self.name):
-                roster.hello(
-                    session,
-                    name=self.name,
-                    device="",
-                    queues=[PRESENCE],
-                    pid=os.getpid(),
-                    versions={"method": str(METHOD_VERSION)},
-                )
+                roster.hello(session, self._introduction())
+            lost = roster.mark_lost(session)
+        for name in lost:
+            log.warning("a worker fell silent and counts as lost", extra={"worker": name})
         self._presence_due = time.monotonic() + PRESENCE_S
+
+    def _introduction(self) -> roster.Introduction:
+        return roster.Introduction(
+            name=self.name,
+            device="",
+            queues=[PRESENCE],
+            pid=os.getpid(),
+            versions={"method": str(METHOD_VERSION)},
+            host=socket.gethostname(),
+        )
 
     def leave(self) -> None:
         """Marks this process as gone."""

@@ -10,6 +10,7 @@ import logging
 import os
 import platform
 import signal
+import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -25,17 +26,20 @@ from sqlalchemy.orm import Session
 from barber.catalogue import dispatch
 from barber.catalogue import workers as roster
 from barber.catalogue.db import open_engine, transaction
+from barber.catalogue.status import WorkerStatus
 from barber.chaos.rules import ChaosRules
 from barber.errors import BarberError
 from barber.plan import METHOD_VERSION
 from barber.settings import Settings
 from workers.app import GPU
 from workers.bench import Bench
+from workers.memory import footprint
 
 log = logging.getLogger(__name__)
 
 # Between a pool's parent and its child. Down: the worker leaves. Up: the child cannot serve.
 # The pool takes every signal that would end a process; this one is ignored when nobody listens.
+LEAST_ALIVE_S = 10.0  # of silence, however short the leases are: the machine may be busy
 PARTING_SIGNAL = signal.SIGURG
 STICKY_EXIT_CODE = 70  # the child's own end after an error that its process cannot get over
 
@@ -47,7 +51,9 @@ class Runtime:
     name: str  # of the worker, as in the catalogue
     queues: Sequence[str]
     device: str  # "none" on a worker without the stages' queue
-    versions: Mapping[str, str]  # what results depend on, and the seconds of the warm-up
+    versions: Mapping[str, str]  # what results depend on
+    warm_up_s: float  # from the call of `start` until a stage could be taken
+    alive_s: float  # this worker counts as lost when nothing is heard of it for so long
     engine: Engine
     bench: Bench | None  # None on a worker without the stages' queue
     rules: ChaosRules | None = None  # of a chaos run
@@ -95,17 +101,33 @@ class Runtime:
                 return
 
     def _show(self, session: Session, listed: bool) -> bool:
-        status = "busy" if self.busy else "ready"
-        if not (listed and roster.seen(session, self.name, status=status)):
-            roster.hello(
-                session,
-                name=self.name,
-                device=self.device,
-                queues=list(self.queues),
-                pid=os.getpid(),
-                versions=self.versions,
-            )
+        status, memory = self._status(), footprint(self.device)
+        if not (
+            listed
+            and roster.seen(session, self.name, status=status, memory=memory, alive_s=self.alive_s)
+        ):
+            roster.hello(session, self._introduction(memory), alive_s=self.alive_s)
         return True
+
+    def _status(self) -> WorkerStatus:
+        if self.bench is not None and self.bench.leaving:
+            return WorkerStatus.DRAINING
+        return WorkerStatus.BUSY if self.busy else WorkerStatus.READY
+
+    def _introduction(self, memory: Mapping[str, int]) -> roster.Introduction:
+        bundle = self.bench.bundle if self.bench else None
+        return roster.Introduction(
+            name=self.name,
+            device=self.device,
+            queues=list(self.queues),
+            pid=os.getpid(),
+            versions=self.versions,
+            bundle=bundle.digest if bundle else None,
+            bundle_name=bundle.name if bundle else None,
+            host=socket.gethostname(),
+            memory=memory,
+            warm_up_s=self.warm_up_s,
+        )
 
     def leave(self) -> None:
         """Marks the worker as gone."""
@@ -162,7 +184,9 @@ def start(settings: Settings, *, name: str, queues: Sequence[str]) -> Runtime:
         name=name,
         queues=queues,
         device=settings.device if bench else "none",
-        versions={**versions, "warm_up_s": str(seconds)},
+        versions=versions,
+        warm_up_s=seconds,
+        alive_s=max(settings.lease_s, LEAST_ALIVE_S),
         engine=engine,
         bench=bench,
         rules=rules,

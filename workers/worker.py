@@ -20,10 +20,11 @@ from celery.exceptions import SecurityWarning
 from celery.signals import worker_shutting_down
 from celery.worker import state
 
+from barber.chaos.rules import TOY_DIGEST
 from barber.errors import BarberError, InputError
 from barber.manifest import find_bundle, read_manifest
 from barber.settings import Settings
-from workers.app import GPU, QUEUES, create_app
+from workers.app import GPU, QUEUES, add_stage_queue, create_app
 from workers.logs import configure_logging
 from workers.runtime import PARTING_SIGNAL
 
@@ -39,8 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.from_env(os.environ)
         queues = _checked_queues(options.queues)
-        if GPU in queues and not settings.chaos:
-            read_manifest(find_bundle(settings.bundle, settings.bundles_dir))
+        bundle = _bundle(settings) if GPU in queues else ""
     except BarberError as error:
         log.error("the worker does not start: %s", error)
         return REFUSED_EXIT_CODE
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     app.conf.update(barbershop_worker=options.name, barbershop_queues=queues)
     worker = app.Worker(
         hostname=f"{options.name}@{socket.gethostname()}",
-        queues=queues,
+        queues=[add_stage_queue(app, bundle) if name == GPU else name for name in queues],
         pool="prefork",
         concurrency=1,
         quiet=True,
@@ -70,6 +70,17 @@ def _tell_children(worker: Any) -> None:
     for pid in worker.pool.info["processes"] if worker.pool else ():
         with suppress(ProcessLookupError):
             os.kill(pid, PARTING_SIGNAL)
+
+
+def _bundle(settings: Settings) -> str:
+    """The digest of the bundle that this worker serves.
+
+    Raises:
+        CheckpointError: There is no such bundle, or its manifest cannot be read.
+    """
+    if settings.chaos:
+        return TOY_DIGEST
+    return read_manifest(find_bundle(settings.bundle, settings.bundles_dir)).digest
 
 
 def _parser() -> argparse.ArgumentParser:

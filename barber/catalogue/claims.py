@@ -10,9 +10,11 @@ from sqlalchemy.orm import Session
 from barber.catalogue import events, flow, locks
 from barber.catalogue.status import ArtifactStatus, EventKind, JobStatus, StageStatus
 from barber.catalogue.tables import Artifact, Attempt, Job, Stage
+from barber.errors import short_key
 from barber.plan import PlannedStage, plan
 from barber.spec import JobSpec
 
+DECLINE_S = 2.0  # a declined stage waits so long at least
 OTHER_METHOD = "MethodChanged"  # error class of a stage that was planned by another version
 
 
@@ -37,17 +39,32 @@ def claim(
     worker: str,
     device: str,
     lease_s: float,
+    bundle: str | None = None,
 ) -> Claim | None:
     """Takes a dispatched stage for a worker.
 
     An expired lease is not taken over here: the dispatcher ends it first, and counts it.
 
+    Args:
+        session: Its transaction.
+        stage_id: As the message says.
+        generation: As the message says.
+        worker: Its name.
+        device: Where it will run.
+        lease_s: How long the claim holds without a heartbeat.
+        bundle: Digest of the bundle that the worker holds; None takes a job on any.
+
     Returns:
         None when there is nothing to do: the message is doubled or late, the job was cancelled, or
-        a need is not ready (then the stage waits in the catalogue again).
+        a need is not ready or the worker holds another bundle (then the stage waits in the
+        catalogue again, its budgets untouched).
     """
     found = _dispatched(session, stage_id, generation)
     if found is None:
+        return None
+    if bundle is not None and found.bundle != bundle:
+        why = f"{worker} holds bundle {short_key(bundle)}, not {short_key(str(found.bundle))}"
+        decline(session, stage_id, generation, why=why)
         return None
     spec = JobSpec.from_json(found.spec)
     same = (s for s in plan(spec) if (s.kind, s.slot, s.key) == (found.kind, found.slot, found.key))
@@ -75,6 +92,33 @@ def claim(
     )
 
 
+def decline(session: Session, stage_id: int, generation: int, *, why: str) -> bool:
+    """A worker cannot serve the stage of a message that it got: the stage waits again.
+
+    Not for long, and no budget is spent; but a while, so that a message which comes to the wrong
+    place each time does not turn in a circle.
+
+    Returns:
+        Whether the message was the one that counts; if not, nothing changed.
+    """
+    job_id = session.scalar(select(Stage.job_id).where(Stage.id == stage_id))
+    if job_id is None or locks.lock_job(session, job_id) is None:
+        return False
+    moved = flow.move(
+        session,
+        StageStatus.PENDING,
+        Stage.id == stage_id,
+        Stage.generation == generation,
+        Stage.status == StageStatus.DISPATCHED,
+        not_before=flow.in_seconds(DECLINE_S),
+    )
+    for row in moved:
+        ids = {"job_id": row.job_id, "stage_id": row.id}
+        events.record(session, EventKind.DECLINED, **ids, data={"reason": why})
+        flow.set_back(session, row.job_id, row.id, row.key)
+    return bool(moved)
+
+
 def _dispatched(session: Session, stage_id: int, generation: int) -> locks.AnyRow | None:
     query = (
         select(
@@ -84,6 +128,7 @@ def _dispatched(session: Session, stage_id: int, generation: int) -> locks.AnyRo
             Stage.key,
             Stage.errors,
             Job.spec,
+            Job.bundle,
             Job.bundle_name,
         )
         .join(Job, Job.id == Stage.job_id)

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, text, update
+from sqlalchemy import ColumnElement, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
-from barber.catalogue import events, flow, locks, outbox
+from barber.catalogue import events, flow, locks, outbox, workers
 from barber.catalogue.flow import offer_blend
 from barber.catalogue.locks import AnyRow
 from barber.catalogue.status import (
@@ -150,6 +150,7 @@ def sweep(session: Session, settings: Settings) -> int:
             func.coalesce(Stage.not_before, func.now()) <= func.now(),
             Job.status == JobStatus.RUNNING,
             Artifact.status != ArtifactStatus.BUILDING,
+            or_(Artifact.status == ArtifactStatus.READY, workers.holds(Job.bundle)),
         )
         .order_by(Stage.job_id)
     )
@@ -188,7 +189,8 @@ WITH active AS (
       LEFT JOIN active ON active.batch_id = batch.id
      CROSS JOIN LATERAL (
         SELECT job.id, job.priority FROM job
-         WHERE job.batch_id = batch.id AND job.status IN ('queued', 'running')
+         WHERE job.batch_id = batch.id AND job.bundle = :bundle
+           AND job.status IN ('queued', 'running')
            AND NOT job.paused AND NOT job.cancel_requested
            AND (job.deadline IS NULL OR job.deadline > now())
            AND EXISTS (
@@ -217,14 +219,37 @@ SELECT id FROM ranked ORDER BY priority DESC, persons_turn, turn, id LIMIT :most
 
 
 def fill(session: Session, settings: Settings) -> int:
-    """Hands out stages until the window is full; returns how many. A job goes out as a whole."""
-    paused = session.scalar(select(Control.name).where(Control.name == locks.PAUSE))
-    out = session.scalar(select(func.count()).where(Stage.status.in_(flow.OUT))) or 0
-    free = settings.window - out
-    if paused or free <= 0:
+    """Hands out stages until the windows are full; returns how many. A job goes out as a whole.
+
+    Each bundle has a window of its own, and none while no live worker holds it.
+    """
+    if session.scalar(select(Control.name).where(Control.name == locks.PAUSE)):
+        return 0
+    out = _out(session)
+    return sum(
+        _fill(session, settings, bundle, settings.window - out.get(bundle, 0))
+        for bundle in workers.held_bundles(session)
+    )
+
+
+def _out(session: Session) -> dict[str, int]:
+    """How many stages are out, by the bundle of their jobs."""
+    query = (
+        select(Job.bundle, func.count())
+        .join(Stage, Stage.job_id == Job.id)
+        .where(Stage.status.in_(flow.OUT))
+        .group_by(Job.bundle)
+    )
+    return {bundle: count for bundle, count in session.execute(query) if bundle}
+
+
+def _fill(session: Session, settings: Settings, bundle: str, free: int) -> int:
+    """Hands out up to `free` stages of jobs on a bundle, and the rest of the last one's job."""
+    if free <= 0:
         return 0
     sent = 0
-    for job_id in session.scalars(CANDIDATES, {"most": 2 * settings.window}).all():
+    chosen = {"most": 2 * settings.window, "bundle": bundle}
+    for job_id in session.scalars(CANDIDATES, chosen).all():
         if sent >= free:
             break
         sent += locks.guarded(session, job_id, partial(_hand_out, session, job_id))
@@ -240,9 +265,9 @@ def _hand_out(session: Session, job_id: int) -> int:
         return 0
     reused = flow.reuse(session, Stage.job_id == job_id, Stage.kind != StageKind.BLEND)
     stages = _stages(session, job_id)
-    sent = _send_targets(session, stages)
+    sent = _send_targets(session, stages, job.bundle)
     if all(s.status == StageStatus.SUCCEEDED for s in stages if s.kind == StageKind.TARGET):
-        sent += _send_chord(session, job_id, branches(stages))
+        sent += _send_chord(session, job, branches(stages))
     if reused or sent:
         flow.start(session, job_id)
         flow.settle(session, job_id)
@@ -302,28 +327,28 @@ def branches(stages: Iterable[Any]) -> list[list[Any]]:
     return found
 
 
-def _send_targets(session: Session, stages: Iterable[AnyRow]) -> int:
+def _send_targets(session: Session, stages: Iterable[AnyRow], bundle: str) -> int:
     targets = [s for s in stages if s.kind == StageKind.TARGET and _free(s)]
     messages = [flow.dispatch(session, stage, claimable=True) for stage in targets]
     for message in filter(None, messages):
-        outbox.add(session, outbox.Topic.STAGE, message)
+        outbox.add(session, outbox.Topic.STAGE, {**message, "bundle": bundle})
     return len([message for message in messages if message])
 
 
-def _send_chord(session: Session, job_id: int, branches: list[list[AnyRow]]) -> int:
+def _send_chord(session: Session, job: AnyRow, branches: list[list[AnyRow]]) -> int:
     messages = [_dispatch_branch(session, branch) for branch in branches]
     messages = [branch for branch in messages if branch]
     if not messages:
         return 0
     generation = session.scalar(
         update(Job)
-        .where(Job.id == job_id)
+        .where(Job.id == job.id)
         .values(generation=Job.generation + 1)
         .returning(Job.generation)
         .execution_options(synchronize_session=False)
     )
-    payload = {"job_id": job_id, "generation": generation, "branches": messages}
-    outbox.add(session, outbox.Topic.CHORD, payload)
+    payload = {"job_id": job.id, "generation": generation, "branches": messages}
+    outbox.add(session, outbox.Topic.CHORD, {**payload, "bundle": job.bundle})
     return sum(map(len, messages))
 
 

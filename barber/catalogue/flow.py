@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, any_, func, select, update
 from sqlalchemy.orm import Session, aliased
 
-from barber.catalogue import events, locks, outbox
+from barber.catalogue import events, locks, outbox, workers
 from barber.catalogue.locks import AnyRow
 from barber.catalogue.status import ArtifactStatus, EventKind, JobStatus, Outcome, StageStatus
 from barber.catalogue.tables import Artifact, Attempt, Job, Stage
@@ -346,7 +346,8 @@ def offer_blend(
         skip_locked: Leave a job alone that somebody else is changing.
 
     Returns:
-        Whether this call handed it out, or found its artifact ready.
+        Whether this call handed it out, or found its artifact ready. It waits for the sweep when
+        no live worker holds the job's bundle.
     """
     job = locks.lock_job(session, job_id, skip_locked=skip_locked)
     if job is None or generation > job.generation:
@@ -367,7 +368,9 @@ def offer_blend(
     if reuse(session, Stage.id == blend.id):
         settle(session, job_id)
         return True
+    if not session.scalar(select(workers.holds(job.bundle))):
+        return False
     message = dispatch(session, blend, claimable=True)
     if message is not None:
-        outbox.add(session, outbox.Topic.STAGE, message)
+        outbox.add(session, outbox.Topic.STAGE, {**message, "bundle": job.bundle})
     return message is not None

@@ -22,15 +22,15 @@ logger = logging.getLogger(__name__)
 def lock_job(session: Session, job_id: int, *, skip_locked: bool = False) -> AnyRow | None:
     """Locks a job's row until the transaction ends; None when it is missing, or skipped.
 
-    The row holds id, batch_id, status, cancel_requested, generation, deadline, `expired` (whether
-    that has passed), and `held_back`: whether the job, its batch or everything is paused.
+    The row holds id, batch_id, bundle, status, cancel_requested, generation, deadline, `expired`
+    (whether that has passed), and `held_back`: whether the job, its batch or everything is paused.
     """
     paused_all = select(Control.name).where(Control.name == PAUSE).exists()
     held_back = (Job.paused | Batch.paused | paused_all).label("held_back")
     expired = func.coalesce(Job.deadline <= func.now(), False).label("expired")
-    facts = (Job.id, Job.batch_id, Job.status, Job.cancel_requested, Job.generation, Job.deadline)
+    facts = (Job.id, Job.batch_id, Job.bundle, Job.status, Job.cancel_requested)
     query = (
-        select(*facts, expired, held_back)
+        select(*facts, Job.generation, Job.deadline, expired, held_back)
         .join(Batch, Batch.id == Job.batch_id)
         .where(Job.id == job_id)
         .with_for_update(of=Job, key_share=True, skip_locked=skip_locked)

@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from barber.catalogue import events, flow, locks
-from barber.catalogue.claims import Claim, claim
+from barber.catalogue.claims import Claim, claim, decline
 from barber.catalogue.files import Preview, artifact_files, preview, quarantine
 from barber.catalogue.status import ArtifactStatus, EventKind, JobStatus, Outcome, StageStatus
 from barber.catalogue.store import StoredFile
@@ -31,6 +31,7 @@ __all__ = [
     "Pulse",
     "artifact_files",
     "claim",
+    "decline",
     "fail",
     "finish",
     "hand_back",

@@ -63,7 +63,13 @@ class WorkerStatus(StrEnum):
 
     READY = "ready"
     BUSY = "busy"
+    DRAINING = "draining"  # it was told to stop: takes nothing new, finishes or hands back
     STOPPED = "stopped"
+    LOST = "lost"  # it fell silent; what it held comes back when its leases end
+
+    @property
+    def present(self) -> bool:
+        return self not in (WorkerStatus.STOPPED, WorkerStatus.LOST)
 
 
 class EventKind(StrEnum):
@@ -76,6 +82,7 @@ class EventKind(StrEnum):
     RECALLED = "recalled"  # a need was lost or failed: back to pending
     CLAIMED = "claimed"
     NOT_READY = "not_ready"  # its message came before its needs: back to pending
+    DECLINED = "declined"  # the worker that got its message cannot serve it: back to pending
     SUCCEEDED = "succeeded"
     REUSED = "reused"  # succeeded without running: the artifact was there
     ERROR = "error"

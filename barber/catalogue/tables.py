@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Computed,
     DateTime,
     ForeignKey,
     Identity,
@@ -137,6 +138,7 @@ class Job(Base):
         ),
         Index(
             "ix_job_open",
+            "bundle",
             "batch_id",
             text("priority DESC"),
             "id",
@@ -153,6 +155,7 @@ class Job(Base):
     name: Mapped[str]
     spec: Mapped[dict[str, Any]]
     bundle_name: Mapped[str]  # where workers find the bundle whose digest the spec names
+    bundle: Mapped[str | None] = mapped_column(Computed("spec ->> 'bundle'", persisted=True))
     status: Mapped[str] = mapped_column(server_default=JobStatus.QUEUED)
     priority: Mapped[int] = mapped_column(SMALLINT, server_default=text("0"))
     paused: Mapped[bool] = mapped_column(server_default=text("false"))
@@ -345,7 +348,10 @@ class Worker(Base):
     """A worker process, as it last described itself."""
 
     __tablename__ = "worker"
-    __table_args__ = (CheckConstraint(_one_of("status", WorkerStatus), name="status"),)
+    __table_args__ = (
+        CheckConstraint(_one_of("status", WorkerStatus), name="status"),
+        CheckConstraint("(bundle IS NULL) = (bundle_name IS NULL)", name="bundle"),
+    )
     name: Mapped[str] = mapped_column(primary_key=True)
     device: Mapped[str]
     queues: Mapped[list[str]]
@@ -354,6 +360,12 @@ class Worker(Base):
     status: Mapped[str]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    alive_until: Mapped[datetime] = mapped_column(server_default=func.now())
+    bundle: Mapped[str | None]  # digest of the one that it has loaded
+    bundle_name: Mapped[str | None]
+    host: Mapped[str] = mapped_column(server_default=text("''"))
+    memory: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    warm_up_s: Mapped[float | None]  # from the process's start until it could take a stage
 
 
 class Event(Base):

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, SQLColumnExpression, case, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from barber.catalogue import counts, events
+from barber.catalogue import counts, events, workers
 from barber.catalogue.events import EventRow
 from barber.catalogue.portraits import PortraitRow, portraits
 from barber.catalogue.status import JobStatus, Outcome, StageStatus
@@ -148,6 +148,7 @@ class JobView:
     row: JobRow
     spec: JobSpec
     bundle_name: str
+    waits_for: str | None  # a sentence, when no live worker holds its bundle and nothing of it runs
     generation: int
     result_key: ArtifactKey | None
     findings: tuple[dict[str, Any], ...]  # of pre-flight: warnings, and what was not checked
@@ -218,18 +219,27 @@ def job(session: Session, job_id: int) -> JobView:
         raise NotFound(f"no job {job_id}")
     row = found[0][0]
     job_row = _job_row(*found[0])
+    stages = _stage_views(session, job_id)
     return JobView(
         row=job_row,
         spec=JobSpec.from_json(row.spec),
         bundle_name=row.bundle_name,
+        waits_for=_waits_for(session, row, stages),
         generation=row.generation,
         result_key=row.result_key,
         findings=tuple(row.findings),
         dropped=_dropped(session, row.result_key),
-        stages=_stage_views(session, job_id),
+        stages=stages,
         portraits=portraits(session, job_row.portraits),
         events=tuple(events.last_of_job(session, job_id, EVENTS_SHOWN)),
     )
+
+
+def _waits_for(session: Session, row: Any, stages: Iterable[StageView]) -> str | None:
+    runs = any(stage.status is StageStatus.RUNNING for stage in stages)
+    if runs or JobStatus(row.status).final or row.bundle in workers.held_bundles(session):
+        return None
+    return workers.lack(row.bundle_name, row.bundle, workers.listed(session))
 
 
 def _dropped(session: Session, result_key: str | None) -> tuple[str, ...]:

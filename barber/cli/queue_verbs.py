@@ -143,6 +143,7 @@ def show(environ: Mapping[str, str], job: int, home: Path | None, as_json: bool)
     if as_json:
         facts = plain(view.row) | {"result": str(result) if result else None}
         facts["dropped"] = list(view.dropped)
+        facts["waits_for"] = view.waits_for
         facts |= {"findings": list(view.findings)}
         click.echo(json.dumps(facts | {"stages": [plain(stage) for stage in view.stages]}))
         return
@@ -228,6 +229,8 @@ def _show_job(view: JobView, result: Path | None) -> None:
     _print(status)
     if row.error:
         click.echo(f"error   {row.error}")
+    if view.waits_for:
+        click.echo(f"waits   {view.waits_for.removeprefix('waits ')}")
     for finding in view.findings:
         click.echo(finding_line(Finding.from_json(finding)))
     if result:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -413,13 +414,13 @@ def test_old_events_are_pruned(engine: Engine, people: list[PortraitKey]) -> Non
 
 
 def test_workers_describe_themselves(engine: Engine) -> None:
-    facts = {"device": "cpu", "queues": ["cpu", "gpu"], "pid": 7, "versions": {"torch": "2"}}
+    facts: dict[str, Any] = {"device": "cpu", "queues": ["cpu", "gpu"], "versions": {"torch": "2"}}
     with transaction(engine) as session:
         assert not workers.seen(session, "w1")
-        workers.hello(session, name="w1", **facts)  # type: ignore[arg-type]
+        workers.hello(session, workers.Introduction(name="w1", pid=7, **facts))
     with transaction(engine) as session:
-        workers.hello(session, name="w1", **(facts | {"pid": 8}))  # type: ignore[arg-type]
-        workers.hello(session, name="w0", **facts)  # type: ignore[arg-type]
+        workers.hello(session, workers.Introduction(name="w1", pid=8, **facts))
+        workers.hello(session, workers.Introduction(name="w0", pid=7, **facts))
         assert workers.seen(session, "w1", status="busy")
         assert workers.bye(session, "w0")
         stopped, busy = workers.listed(session)

@@ -76,9 +76,17 @@ class Console:
         with transaction(self.engine) as session:
             for name in names:
                 queues = ["dispatcher"] if name == "dispatcher" else ["gpu", "cpu"]
-                workers.hello(
-                    session, name=name, device="cuda:0", queues=queues, pid=1, versions={}
+                serves = name != "dispatcher"
+                who = workers.Introduction(
+                    name=name,
+                    device="cuda:0",
+                    queues=queues,
+                    pid=1,
+                    versions={},
+                    bundle=builders.BUNDLE if serves else None,
+                    bundle_name="tiny" if serves else None,
                 )
+                workers.hello(session, who)
 
 
 @pytest.fixture

@@ -217,14 +217,3 @@ def test_running_stage_shows_itself_and_stops_when_its_job_is_cancelled(system, 
 
     assert job.row.status == "cancelled"
     assert ["cancelled"] in outcomes(job).values()
-
-
-def test_job_for_another_bundle_is_refused_with_a_sentence(system, client):
-    (job_id,) = client.submit(client.spec(81, 82, bundle="a" * 64))
-
-    (job,) = system.wait_for_jobs([job_id])
-
-    assert job.row.status == "failed"
-    assert job.row.error_class == "input"
-    assert "the job wants bundle tiny (aaaaaaaaaaaa)" in job.row.error
-    assert "BARBER_BUNDLE" in job.row.error

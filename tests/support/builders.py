@@ -12,15 +12,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, insert, select
 from sqlalchemy.orm import Session
 
-from barber.catalogue import deadlines, dispatch, jobs, outbox, portraits, stages
+from barber.catalogue import deadlines, dispatch, jobs, outbox, portraits, stages, workers
 from barber.catalogue.db import transaction
 from barber.catalogue.jobs import JobView, NewJob
 from barber.catalogue.stages import Claim
 from barber.catalogue.store import Store, StoredFile
-from barber.catalogue.tables import Portrait
+from barber.catalogue.tables import Job, Portrait
 from barber.labels import Region
 from barber.pixels import encode_png
 from barber.settings import Settings
@@ -103,6 +103,24 @@ def break_down(message: str = "it broke", *, final: bool = True) -> Ending:
     return ending
 
 
+def staff(session: Session) -> None:
+    """Enters a worker for every bundle that jobs name, so that their stages are handed out."""
+    unserved = select(Job.bundle).where(~workers.holds(Job.bundle)).distinct()
+    for bundle in session.scalars(unserved).all():
+        workers.hello(
+            session,
+            workers.Introduction(
+                name=f"crew-{bundle[:4]}",
+                device="cpu",
+                queues=["gpu"],
+                pid=1,
+                versions={},
+                bundle=bundle,
+                bundle_name="tiny",
+            ),
+        )
+
+
 @dataclass
 class Crew:
     """A dispatcher, a relay and a worker in one thread."""
@@ -114,6 +132,7 @@ class Crew:
     def tick(self) -> int:
         with transaction(self.engine) as session:
             assert dispatch.lead(session)
+            staff(session)
             dispatch.reap(session, self.settings)
             deadlines.expire(session, self.settings)
             dispatch.resend(session, self.settings)

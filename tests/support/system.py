@@ -194,12 +194,12 @@ SHORT = StageParams(
 )
 
 
-def write_tiny_bundle(path: Path) -> None:
-    """Puts the tiny bundle on disk, where worker processes load it."""
-    tiny = tiny_bundle()
+def write_tiny_bundle(path: Path, *, seed: int = 0) -> None:
+    """Puts the tiny bundle on disk, where worker processes load it; one for each seed."""
+    tiny = tiny_bundle(seed)
     write_bundle(
         path,
-        name="tiny",
+        name=f"tiny-{seed}" if seed else "tiny",
         geometry=tiny.geometry,
         generator=tiny.generator,
         segmenter=tiny.segmenter,
@@ -223,8 +223,9 @@ class Client:
     store: Store
 
     @classmethod
-    def of(cls, system: System) -> Self:
-        manifest = read_manifest(Path(system.settings.bundle))
+    def of(cls, system: System, *, bundle: str | Path | None = None) -> Self:
+        """A client of the system's own bundle, or of another."""
+        manifest = read_manifest(Path(bundle or system.settings.bundle))
         return cls(system, manifest, Store(system.settings.store_dir))
 
     def portraits(self, *numbers: int) -> list[PortraitKey]:
