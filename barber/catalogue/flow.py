@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, any_, func, select, update
+from sqlalchemy import ColumnElement, Update, any_, bindparam, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from barber.catalogue import events, locks, outbox, workers
@@ -194,24 +194,31 @@ def set_back(session: Session, job_id: int, stage_id: int, key: str) -> None:
     settle(session, job_id)
 
 
-def wake_next(session: Session, stage_id: int) -> None:
-    """The message behind this stage's, in its branch, may be claimed now: its grace begins."""
+def _wake_next() -> Update:
     ended, follower = aliased(Stage), aliased(Stage)
     after = (
         select(func.min(follower.id))
         .join(ended, (ended.job_id == follower.job_id) & (ended.portrait == follower.portrait))
         .where(
-            ended.id == stage_id,
+            ended.id == bindparam("ended_id"),
             follower.status == StageStatus.DISPATCHED,
             follower.ready_at.is_(None),
         )
     )
-    session.execute(
+    return (
         update(Stage)
         .where(Stage.id == after.scalar_subquery())
         .values(ready_at=func.now())
         .execution_options(synchronize_session=False)
     )
+
+
+WAKE_NEXT = _wake_next()  # built once: its aliases took a third of a worker's time per stage
+
+
+def wake_next(session: Session, stage_id: int) -> None:
+    """The message behind this stage's, in its branch, may be claimed now: its grace begins."""
+    session.execute(WAKE_NEXT, {"ended_id": stage_id})
 
 
 def reopen(session: Session, job_id: int) -> int:
