@@ -67,7 +67,8 @@ def take(session: Session, limit: int) -> list[OutboxRow]:
 
 def done(session: Session, ids: Sequence[int]) -> None:
     """Forgets messages that the broker has taken."""
-    session.execute(delete(Outbox).where(Outbox.id.in_(ids)))
+    statement = delete(Outbox).where(Outbox.id.in_(ids))
+    session.execute(statement.execution_options(synchronize_session=False))
 
 
 def postpone(session: Session, ids: Sequence[int]) -> None:
