@@ -182,13 +182,18 @@ class Artifact(Base):
         CheckConstraint("(status = 'building') = (builder_stage IS NOT NULL)", name="builder"),
         CheckConstraint("(status = 'ready') = (ready_at IS NOT NULL)", name="ready"),
         CheckConstraint("status <> 'ready' OR recipe IS NOT NULL", name="recipe"),
+        # Partial: a full one would make it a key, and its changes shut out new stages' references.
+        Index(
+            "uq_artifact_builder_stage",
+            "builder_stage",
+            unique=True,
+            postgresql_where=text("builder_stage IS NOT NULL"),
+        ),
     )
     key: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
     status: Mapped[str] = mapped_column(server_default=ArtifactStatus.MISSING)
-    builder_stage: Mapped[int | None] = mapped_column(
-        ForeignKey("stage.id", use_alter=True), unique=True
-    )
+    builder_stage: Mapped[int | None] = mapped_column(ForeignKey("stage.id", use_alter=True))
     # Stays when the files are deleted to make room: what was made of it still tells how.
     recipe: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -288,3 +288,20 @@ def _calm(engine: Engine, crew: Crew, ids: list[int]) -> None:
             except Conflict:
                 continue
         crew.work()
+
+
+def test_the_dispatcher_does_not_wait_for_a_long_submission_of_the_same_work(
+    engine: Engine, people: list[PortraitKey], crew: Crew
+) -> None:
+    """Nor the submission for the dispatcher, or both wait in a ring."""
+    submit(engine, [alone(people[0])])
+    new = jobs.NewJob(name="second", spec=alone(people[0]))
+    with transaction(engine) as submission:
+        jobs.submit(submission, name="b", jobs=[new], bundle_name="tiny")  # not committed
+        with transaction(engine) as session:
+            session.execute(text("SET LOCAL lock_timeout = '2s'"))
+            assert dispatch.fill(session, crew.settings) == 1
+    crew.work()
+    with engine.connect() as connection:
+        ended = connection.scalars(text("SELECT status FROM job")).all()
+    assert ended == ["succeeded", "succeeded"]
