@@ -27,7 +27,7 @@ from barber.catalogue import counts, deadlines, dispatch, events, outbox
 from barber.catalogue import workers as roster
 from barber.catalogue.db import open_engine, transaction
 from barber.catalogue.store import Store
-from barber.chaos.rules import ChaosRules
+from barber.chaos.rules import DOUBLED, DROPPED, ChaosRules
 from barber.errors import SettingsError
 from barber.plan import METHOD_VERSION
 from barber.settings import Settings
@@ -189,8 +189,12 @@ class Dispatcher:
         if self._rules is None:
             return 1
         if self._rules.falls(self._rules.drop, row.id, "drop row"):
+            log.info(DROPPED)
             return 0
-        return 1 + self._rules.falls(self._rules.double, row.id, "double row")
+        if self._rules.falls(self._rules.double, row.id, "double row"):
+            log.info(DOUBLED)
+            return 2
+        return 1
 
 
 def main() -> int:

@@ -27,7 +27,7 @@ from barber.catalogue import dispatch
 from barber.catalogue import workers as roster
 from barber.catalogue.db import open_engine, transaction
 from barber.catalogue.status import WorkerStatus
-from barber.chaos.rules import ChaosRules
+from barber.chaos.rules import DROPPED, ChaosRules
 from barber.errors import BarberError
 from barber.plan import METHOD_VERSION
 from barber.settings import Settings
@@ -68,6 +68,7 @@ class Runtime:
         """
         assert self.bench is not None, "a stage came to a worker without the stages' queue"
         if self.rules and self.rules.falls(self.rules.drop, stage_id, generation, "drop"):
+            log.info(DROPPED)
             return False  # as if the message had never come
         self.busy = True
         try:
@@ -84,6 +85,7 @@ class Runtime:
     def fan_in(self, job_id: int, generation: int) -> bool:
         """Offers the job's blend when everything before it has succeeded."""
         if self.rules and self.rules.falls(self.rules.drop, job_id, generation, "drop fan-in"):
+            log.info(DROPPED)
             return False
         with transaction(self.engine) as session:
             return dispatch.offer_blend(session, job_id, generation)

@@ -60,7 +60,7 @@ def _lose(session: Session, row: AnyRow, settings: Settings) -> int:
     job = locks.lock_job(session, row.job_id, skip_locked=True)
     mine = (Stage.id == row.id, Stage.token == row.token, _expired())
     stage = session.execute(
-        select(Stage.key, Stage.losses, Stage.max_losses, Stage.worker)
+        select(Stage.key, Stage.losses, Stage.max_losses, Stage.worker, Stage.lease_until)
         .where(*mine)
         .with_for_update(skip_locked=True)  # locked: its worker finishes it at this moment
     ).one_or_none()
@@ -78,7 +78,8 @@ def _lose(session: Session, row: AnyRow, settings: Settings) -> int:
     flow.move(session, status, *mine, losses=losses, not_before=due, **cause)
     flow.end_attempt(session, row.id, row.token, Outcome.LOST, **cause)
     kind = EventKind.FAILED if status is StageStatus.FAILED else EventKind.LOST
-    events.record(session, kind, job_id=row.job_id, stage_id=row.id, data=cause)
+    lease = {"token": row.token, "lease_until": stage.lease_until.isoformat()}
+    events.record(session, kind, job_id=row.job_id, stage_id=row.id, data=cause | lease)
     flow.set_back(session, row.job_id, row.id, stage.key)
     return 1
 

@@ -93,7 +93,7 @@ def deal(kind: FaultKind, target: Target, dice: random.Random) -> Blow | None:
             name = dice.choice(workers)
             return _stall(name, _child(target.pids[name]))
         case FaultKind.DISK_FULL:
-            return _fill([pid for name in workers for pid in _family(target.pids[name])])
+            return _fill([target.pids[name] for name in workers])
         case FaultKind.BROKER_AWAY:
             assert target.messages is not None
             return _take_away(target.messages)
@@ -128,22 +128,29 @@ def _stall(name: str, pid: int | None) -> Blow | None:
     return Blow(kind=FaultKind.STALL, whom=name, undo=undo)
 
 
-def _fill(pids: list[int]) -> Blow | None:
+def _fill(roots: list[int]) -> Blow | None:
     """Every write of the workers fails, as on a disk without room (the error is EFBIG)."""
-    limits: dict[int, tuple[int, int]] = {}
-    for pid in pids:
-        with suppress(ProcessLookupError, PermissionError):
-            limits[pid] = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, limits[pid][1]))
-    if not limits:
+    limited = [_limit_files(pid, 0) for root in roots for pid in _family(root)]
+    if not any(limited):
         return None
 
     def undo() -> None:
-        for pid, limit in limits.items():
-            with suppress(ProcessLookupError, PermissionError):
-                resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
+        # The families as they are now: a child that was started meanwhile inherited the limit.
+        for pid in [pid for root in roots for pid in _family(root)]:
+            _limit_files(pid, None)
 
     return Blow(kind=FaultKind.DISK_FULL, whom="workers", undo=undo)
+
+
+def _limit_files(pid: int, size: int | None) -> bool:
+    """Limits how large files a process may write; None lifts that. False when it is gone."""
+    try:
+        hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
+        soft = hard if size is None else size
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def _take_away(messages: Path) -> Blow | None:

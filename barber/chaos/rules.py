@@ -14,6 +14,8 @@ from typing import Self
 from barber.errors import SettingsError
 
 TOY_BUNDLE = "toy"  # what jobs of a chaos run name as their bundle
+DROPPED = "a message is lost on purpose"  # what logs say, for the report to count
+DOUBLED = "a message is doubled on purpose"
 TOY_DIGEST = hashlib.sha256(TOY_BUNDLE.encode()).hexdigest()
 
 
@@ -66,7 +68,3 @@ class ChaosRules:
         """A number from 0 up to 1, the same for the same words."""
         text = ":".join(map(str, (self.seed, *what)))
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") / 2**56
-
-    def to_env(self) -> dict[str, str]:
-        """The variable that a child process reads."""
-        return {"BARBER_CHAOS": self.as_text()}

@@ -9,37 +9,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from barber.catalogue import jobs, portraits
-from barber.catalogue.db import open_engine, transaction
-from barber.catalogue.jobs import NewJob
-from barber.catalogue.store import Store
+from barber.catalogue.db import open_engine
 from barber.chaos import faults
-from barber.chaos.checker import Finding, check_leftovers, check_records
+from barber.chaos.checker import check_leftovers, check_records
 from barber.chaos.faults import Blow, FaultKind, Target
-from barber.chaos.rules import TOY_BUNDLE, TOY_DIGEST, ChaosRules
+from barber.chaos.report import ChaosReport, count_dice, read_record
+from barber.chaos.rules import ChaosRules
+from barber.chaos.toys import submit_toys
 from barber.errors import BarberError
-from barber.labels import Region
-from barber.pixels import encode_png
-from barber.settings import Settings
-from barber.spec import JobSpec, PortraitKey, RegionEdit
 from barber.standalone.supervisor import Supervisor, UpOptions
 
 Say = Callable[[str], None]
 
-SIDE_PX = 8
-BATCHES = 4
-PEOPLE = 40  # portraits that the jobs share
 CHECK_S = 1.0  # between two looks at how far the jobs are
 DRAIN_S = 60.0  # for what is still on its way when the last job has ended
-LEASE_S = 3.0
 # Short times, so that hours of bad luck fit into minutes; budgets that bad luck does not use up.
 QUICK: Mapping[str, str] = {
     "BARBER_TICK_S": "0.2",
-    "BARBER_LEASE_S": str(LEASE_S),
+    "BARBER_LEASE_S": "3",
     "BARBER_GRACE_S": "6",
     "BARBER_SWEEP_S": "1",
     "BARBER_BACKOFF_S": "0.2",
@@ -56,6 +46,7 @@ class ChaosOptions:
 
     home: Path  # of the run; a new or empty directory
     jobs: int = 200
+    people: int = 40  # portraits that the jobs share
     seed: int = 0
     workers: int = 2
     every_s: float = 4.0  # mean pause between two faults
@@ -63,27 +54,6 @@ class ChaosOptions:
     rules: ChaosRules = field(
         default_factory=lambda: ChaosRules(drop=0.05, double=0.05, error=0.03)
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChaosReport:
-    """What a run showed."""
-
-    options: ChaosOptions
-    seconds: float
-    blows: Mapping[FaultKind, int]
-    jobs: Mapping[str, int]  # by status
-    attempts: Mapping[str, int]  # by outcome
-    recovery_s: tuple[float, ...]  # from a lost worker's last heartbeat to the next claim, sorted
-    findings: tuple[Finding, ...]
-
-    @property
-    def sound(self) -> bool:
-        return all(finding.kept for finding in self.findings)
-
-    def recovery(self, share: float) -> float:
-        """A quantile of the recovery times; nan without any."""
-        return float(np.quantile(self.recovery_s, share)) if self.recovery_s else float("nan")
 
 
 def run_chaos(options: ChaosOptions, environ: Mapping[str, str], say: Say) -> ChaosReport:
@@ -98,26 +68,30 @@ def run_chaos(options: ChaosOptions, environ: Mapping[str, str], say: Say) -> Ch
     quick = {name: value for name, value in QUICK.items() if name not in environ}
     with Supervisor(up, environ={**environ, **quick}, say=lambda _: None) as supervisor:
         engine = open_engine(supervisor.settings, application="chaos")
-        _submit(engine, supervisor.settings, options)
+        submit_toys(
+            engine,
+            supervisor.settings,
+            count=options.jobs,
+            people=options.people,
+            seed=options.seed,
+        )
         say(f"{options.jobs} jobs are queued; seed {options.seed}")
         storm = _Storm(options, supervisor, say)
         done = storm.rage_until(lambda: _open_jobs(engine) == 0)
         storm.end()
         _drain(engine, supervisor)
         findings = check_records(engine, supervisor.settings.store_dir)
-        counts = _counts(engine, "job", "status"), _counts(engine, "attempt", "outcome")
-        recovery_s = _recovery_s(engine)
+        record = read_record(engine, lease_s=supervisor.settings.lease_s)
         engine.dispose()
     findings += check_leftovers(options.home.absolute())
     if not done:
         say(f"not done after {options.limit_s:.0f} s")
     return ChaosReport(
-        options=options,
+        seed=options.seed,
         seconds=time.monotonic() - began,
         blows=storm.counts,
-        jobs=counts[0],
-        attempts=counts[1],
-        recovery_s=recovery_s,
+        dice=count_dice(options.home / "logs"),
+        record=record,
         findings=tuple(findings),
     )
 
@@ -173,7 +147,7 @@ class _Storm:
         self.counts[kind] += 1
         self._say(f"{kind}: {blow.whom}")
         if blow.undo is not None:
-            self._pending.append((now + faults.WEIGHTS[kind][1] * LEASE_S, blow))
+            self._pending.append((now + faults.WEIGHTS[kind][1] * settings.lease_s, blow))
 
     def _lasts(self, kind: FaultKind) -> bool:
         return any(blow.kind is kind for _, blow in self._pending)
@@ -191,52 +165,6 @@ def _asks(question: Callable[[], bool]) -> bool:
         return question()
     except DBAPIError:
         return False
-
-
-def _submit(engine: Engine, settings: Settings, options: ChaosOptions) -> None:
-    dice = random.Random(options.seed)  # noqa: S311 (no secret)
-    store = Store(settings.store_dir)
-    with transaction(engine) as session:
-        people = [
-            portraits.register(
-                session, store, _picture(number), size=SIDE_PX, name=f"person-{number}.png"
-            )
-            for number in range(PEOPLE)
-        ]
-    per_batch = -(-options.jobs // BATCHES)
-    for batch in range(BATCHES):
-        numbers = range(batch * per_batch, min((batch + 1) * per_batch, options.jobs))
-        new = [NewJob(name=f"job-{n}", spec=_spec(dice.sample(people, 4))) for n in numbers]
-        if not new:
-            continue
-        with transaction(engine) as session:
-            jobs.submit(
-                session,
-                name=f"chaos-{batch}",
-                jobs=new,
-                bundle_name=TOY_BUNDLE,
-                submitted_by="chaos",
-                max_errors=settings.max_errors,
-                max_losses=settings.max_losses,
-            )
-
-
-def _picture(number: int) -> bytes:
-    pixels = np.random.default_rng(number).integers(0, 256, (SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
-    return encode_png(pixels)
-
-
-def _spec(people: list[PortraitKey]) -> JobSpec:
-    """Three references: the hair's shape, its colour, and the eyes."""
-    identity, shape, colour, eyes = people
-    return JobSpec(
-        identity=identity,
-        regions=(
-            RegionEdit(labels=(Region.HAIR,), structure=shape, appearance=colour),
-            RegionEdit(labels=(Region.EYES,), structure=eyes, appearance=eyes),
-        ),
-        bundle=TOY_DIGEST,
-    )
 
 
 def _open_jobs(engine: Engine) -> int:
@@ -260,24 +188,6 @@ def _drain(engine: Engine, supervisor: Supervisor) -> None:
     while time.monotonic() < deadline and not _asks(is_quiet):
         supervisor.tend()
         time.sleep(0.2)
-
-
-def _counts(engine: Engine, table: str, column: str) -> dict[str, int]:
-    query = text(f"SELECT {column}, count(*) FROM {table} GROUP BY 1 ORDER BY 2 DESC")  # noqa: S608 (our own words)
-    with engine.connect() as connection:
-        return {str(word): int(count) for word, count in connection.execute(query)}
-
-
-def _recovery_s(engine: Engine) -> tuple[float, ...]:
-    """Per attempt that was lost: from its last heartbeat until the stage's next claim."""
-    query = text(
-        "SELECT extract(epoch FROM next.started_at - lost.ended_at) FROM attempt AS lost"
-        " JOIN LATERAL (SELECT started_at FROM attempt WHERE stage_id = lost.stage_id"
-        "   AND token > lost.token ORDER BY token LIMIT 1) AS next ON true"
-        " WHERE lost.outcome IN ('lost', 'fenced')"
-    )
-    with engine.connect() as connection:
-        return tuple(sorted(float(s) + LEASE_S for s in connection.scalars(query)))
 
 
 def refuse_home(home: Path) -> None:

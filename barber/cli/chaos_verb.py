@@ -14,6 +14,13 @@ from barber.table import MAX_SEED
 
 @click.command()
 @click.option("--jobs", type=click.IntRange(1, 1_000_000), default=200, show_default=True)
+@click.option(
+    "--people",
+    type=click.IntRange(4),
+    default=40,
+    show_default=True,
+    help="Portraits that the jobs share; the fewer, the more stages are shared.",
+)
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True)
 @click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True)
 @click.option(
@@ -29,6 +36,7 @@ from barber.table import MAX_SEED
 def chaos(
     environ: Mapping[str, str],
     jobs: int,
+    people: int,
     seed: int,
     workers: int,
     every: float,
@@ -41,22 +49,17 @@ def chaos(
     place = home or Path(tempfile.mkdtemp(prefix="barber-chaos-"))
     refuse_home(place)
     options = ChaosOptions(
-        home=place, jobs=jobs, seed=seed, workers=workers, every_s=every, limit_s=limit
+        home=place,
+        jobs=jobs,
+        people=people,
+        seed=seed,
+        workers=workers,
+        every_s=every,
+        limit_s=limit,
     )
     report = run_chaos(options, environ, lambda line: click.echo(line, err=True))
-    for kind, count in sorted(report.blows.items()):
-        click.echo(f"fault   {kind}: {count}")
-    for name, counts in (("jobs", report.jobs), ("attempts", report.attempts)):
-        click.echo(f"{name}  {', '.join(f'{count} {word}' for word, count in counts.items())}")
-    if report.recovery_s:
-        half, worst = report.recovery(0.5), report.recovery(1.0)
-        click.echo(
-            f"recovery  {len(report.recovery_s)} lost stages claimed anew, "
-            f"median {half:.1f} s, worst {worst:.1f} s after the last heartbeat"
-        )
-    for finding in report.findings:
-        click.echo(str(finding))
-    click.echo(f"{'sound' if report.sound else 'BROKEN'}: seed {seed}, {report.seconds:.0f} s")
+    for line in report.lines():
+        click.echo(line)
     if home is None and report.sound:
         shutil.rmtree(place, ignore_errors=True)
     elif not report.sound:

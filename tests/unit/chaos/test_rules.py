@@ -6,7 +6,7 @@ from barber.errors import SettingsError
 
 def test_rules_survive_the_environment() -> None:
     rules = ChaosRules(stage_s=0.5, drop=0.05, double=0.1, error=0.02, seed=7)
-    assert ChaosRules.parse(rules.to_env()["BARBER_CHAOS"]) == rules
+    assert ChaosRules.parse(rules.as_text()) == rules
 
 
 def test_nothing_set_is_no_chaos() -> None:
