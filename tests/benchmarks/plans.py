@@ -106,7 +106,8 @@ def onlooker(engine: Engine) -> Iterator[Onlooker]:
     watching = Onlooker()
 
     def see(connection: Any, _: Any, statement: str, parameters: Any, __: Any, many: bool) -> None:
-        watching.see(connection, statement, parameters[0] if many else parameters)
+        one = parameters[0] if many and isinstance(parameters, list | tuple) else parameters
+        watching.see(connection, statement, one)
 
     event.listen(engine, "before_cursor_execute", see)
     try:

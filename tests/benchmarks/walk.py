@@ -6,6 +6,8 @@ queue must hold at least ten jobs of one reference.
 
 from __future__ import annotations
 
+import time
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -37,11 +39,16 @@ class Walk:
 
     def __init__(self, engine: Engine, settings: Settings, onlooker: Onlooker) -> None:
         self.engine, self.settings, self.onlooker = engine, settings, onlooker
+        self.seconds: dict[str, list[float]] = defaultdict(list)  # of each transaction, by part
 
     def do(self, part: str, action: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """One transaction of a part of the system."""
-        with transaction(self.engine) as session, self.onlooker.part(part):
-            return action(session, *arguments, **options)
+        began = time.monotonic()
+        try:
+            with transaction(self.engine) as session, self.onlooker.part(part):
+                return action(session, *arguments, **options)
+        finally:
+            self.seconds[part].append(time.monotonic() - began)
 
     def tick(self) -> None:
         for step in (dispatch.reap, dispatch.resend, dispatch.sweep, dispatch.fill):

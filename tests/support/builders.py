@@ -47,9 +47,10 @@ def register_portraits(engine: Engine, store: Store, count: int) -> list[Portrai
         ]
 
 
-def known_portraits(engine: Engine, count: int) -> list[PortraitKey]:
+def known_portraits(engine: Engine, count: int, *, start: int = 0) -> list[PortraitKey]:
     """Portraits that the catalogue knows, without files: enough wherever no pixel is looked at."""
-    keys = [PortraitKey(hashlib.sha256(str(n).encode()).hexdigest()) for n in range(count)]
+    numbers = range(start, start + count)
+    keys = [PortraitKey(hashlib.sha256(str(n).encode()).hexdigest()) for n in numbers]
     sizes = {"width": SIDE, "height": SIDE, "side_px": SIDE}
     rows = [
         {"sha256": key, "file_sha256": key, "name": f"portrait-{n}.png", **sizes}
