@@ -35,6 +35,7 @@ __all__ = ["fill", "lead", "offer_blend", "reap", "resend", "sweep"]
 LEADER_LOCK = 7_201_956  # any number, the same for all dispatchers
 LOST = "WorkerLost"  # error class of a stage whose lease ran out
 RECENT_ATTEMPTS = 50  # from which the wait in the queue is estimated
+SPARE_CANDIDATES = 16  # jobs looked at beside those that would fill the window
 SAFE_WAITS = 3  # a message is lost when it waits so many times longer than expected
 
 
@@ -173,7 +174,16 @@ def _offer(session: Session, job_id: int, generation: int) -> int:
 # turn: a person's turn comes later the more of their jobs are out, and so does a batch's among
 # those of one person.
 CANDIDATES = text("""
-WITH active AS (
+WITH RECURSIVE
+-- The batches with open jobs, one look into the index for each: those that have ended cost nothing.
+opened AS (
+    SELECT min(batch_id) AS id FROM job
+     WHERE bundle = :bundle AND status IN ('queued', 'running')
+     UNION ALL
+    SELECT (SELECT min(batch_id) FROM job
+             WHERE bundle = :bundle AND status IN ('queued', 'running') AND batch_id > opened.id)
+      FROM opened WHERE opened.id IS NOT NULL
+), active AS (
     SELECT job.batch_id, count(DISTINCT job.id) AS jobs
       FROM stage JOIN job ON job.id = stage.job_id
      WHERE stage.status IN ('dispatched', 'running')
@@ -186,7 +196,8 @@ WITH active AS (
     SELECT picked.id, picked.priority, coalesce(batch.submitted_by, '') AS person,
            coalesce(active.jobs, 0) + row_number() OVER (
                PARTITION BY batch.id ORDER BY picked.priority DESC, picked.id) AS turn
-      FROM batch
+      FROM opened
+      JOIN batch ON batch.id = opened.id
       LEFT JOIN active ON active.batch_id = batch.id
      CROSS JOIN LATERAL (
         SELECT job.id, job.priority FROM job
@@ -228,7 +239,7 @@ def fill(session: Session, settings: Settings) -> int:
         return 0
     out = _out(session)
     return sum(
-        _fill(session, settings, bundle, settings.window - out.get(bundle, 0))
+        _fill(session, bundle, settings.window - out.get(bundle, 0))
         for bundle in workers.held_bundles(session)
     )
 
@@ -244,12 +255,13 @@ def _out(session: Session) -> dict[str, int]:
     return {bundle: count for bundle, count in session.execute(query) if bundle}
 
 
-def _fill(session: Session, settings: Settings, bundle: str, free: int) -> int:
+def _fill(session: Session, bundle: str, free: int) -> int:
     """Hands out up to `free` stages of jobs on a bundle, and the rest of the last one's job."""
     if free <= 0:
         return 0
     sent = 0
-    chosen = {"most": 2 * settings.window, "bundle": bundle}
+    # Each job gives a stage at least, but for those that somebody holds at this moment.
+    chosen = {"most": free + SPARE_CANDIDATES, "bundle": bundle}
     for job_id in session.scalars(CANDIDATES, chosen).all():
         if sent >= free:
             break

@@ -17,13 +17,14 @@ from typing import Any
 import psutil
 from sqlalchemy import Engine, text
 
-from barber.catalogue import dispatch, stages
+from barber.catalogue import dispatch, stages, workers
 from barber.catalogue.db import open_engine, transaction
 from barber.settings import Settings
 from tests.benchmarks.machine import CpuTime
 from tests.benchmarks.page import Section, table
 from tests.benchmarks.seed import seed
 from tests.benchmarks.server import catalogue
+from tests.benchmarks.walk import WALKER
 from tests.support.builders import succeed
 
 CLAIMERS = (1, 2, 4, 8, 16)
@@ -80,6 +81,7 @@ def heartbeat_s(engine: Engine, postmaster: int, messages: Sequence[Message]) ->
 def dispatched(engine: Engine, settings: Settings) -> list[Message]:
     """Hands out every stage that can be; the outbox is left alone."""
     with transaction(engine) as session:
+        workers.hello(session, WALKER)
         dispatch.fill(session, settings)
     with engine.connect() as connection:
         query = "SELECT id, generation FROM stage WHERE status = 'dispatched' ORDER BY id"

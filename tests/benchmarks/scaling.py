@@ -82,7 +82,7 @@ def measured_costs(known: Mapping[str, Any]) -> Costs:
     cpu = system["cpu_s"]
     dispatch_database_s = max(0.0, cpu["Postgres"] - stage_database_s)
     return Costs(
-        tick_s=sum(tick[part] for part in ("reap", "resend", "sweep")),
+        tick_s=sum(tick[part] for part in ("reap", "expire", "resend", "sweep")),
         hand_out_s=dispatch_database_s,
         publish_s=cpu["dispatcher"] * STAGES_OF_JOB / ROWS_OF_JOB,
         broker_s=cpu["broker"] * STAGES_OF_JOB / MESSAGES_OF_JOB,

@@ -30,7 +30,7 @@ ROUNDS = 2
 WINDOW = 32
 SEEDING = {"fsync": "off", "max_wal_size": "4GB", "autovacuum": "off"}
 ORDER = (
-    *("reap", "resend", "sweep", "fill", "relay", "fold", "prune"),
+    *("reap", "expire", "resend", "sweep", "fill", "relay", "fold", "prune"),
     *("claim", "heartbeat", "preview", "finish", "fail", "hand back", "fan in"),
     *("overview", "batch page", "job list", "job page", "health", "event feed"),
 )
@@ -131,7 +131,7 @@ attempts or events that a statement reads from end to end at {large.jobs:,} jobs
 
 {table(head, rows)}
 
-A tick is the first four lines, then the relay; *fold* comes every 5 s, *prune* every hour.
+A tick is the first five lines, then the relay; *fold* comes every 5 s, *prune* every hour.
 """
     return Section(
         name="tick",
@@ -143,4 +143,4 @@ A tick is the first four lines, then the relay; *fold* comes every 5 s, *prune* 
 
 def tick_figures(one: Catalogue) -> Mapping[str, float]:
     """Seconds by the clock of each part of a tick."""
-    return {part: one.median_ms(part) / 1000 for part in ORDER[:7]}
+    return {part: one.median_ms(part) / 1000 for part in ORDER[:8]}

@@ -27,11 +27,23 @@ from barber.catalogue import (
 from barber.catalogue.db import transaction
 from barber.catalogue.stages import Claim
 from barber.catalogue.status import JobStatus
+from barber.chaos.rules import TOY_BUNDLE, TOY_DIGEST
 from barber.settings import Settings
 from tests.benchmarks.plans import Onlooker
 from tests.support.builders import break_down, succeed
+from workers.dispatcher import STEPS
 
 Message = dict[str, Any]
+
+WALKER = workers.Introduction(
+    name="walker",
+    device="cpu",
+    queues=["gpu"],
+    pid=1,
+    versions={},
+    bundle=TOY_DIGEST,
+    bundle_name=TOY_BUNDLE,
+)
 
 
 class Walk:
@@ -51,7 +63,9 @@ class Walk:
             self.seconds[part].append(time.monotonic() - began)
 
     def tick(self) -> None:
-        for step in (dispatch.reap, dispatch.resend, dispatch.sweep, dispatch.fill):
+        with transaction(self.engine) as session:
+            workers.hello(session, WALKER)  # nothing is handed out for nobody
+        for _, step in STEPS:
             self.do(step.__name__, step, self.settings)
 
     def relay(self) -> list[Message]:
@@ -128,6 +142,7 @@ class Walk:
         self.do("job list", jobs.jobs, limit=51, before=job_id + 60)
         self.do("job page", jobs.job, job_id)
         self.do("health", outbox.backlog)
+        self.do("health", workers.unserved)
         self.do("event feed", events.since, self.do("event feed", events.latest_id) - 20)
 
     def scalar(self, query: str) -> Any:

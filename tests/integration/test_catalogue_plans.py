@@ -22,11 +22,12 @@ from tests.support.postgres import fresh_database
 pytestmark = pytest.mark.integration
 
 PAST, MORE, QUEUED = 2_000, 4_000, 120
-SLACK = 70  # rows: a page more or less of what a list shows
+SLACK = 400  # rows: a tenth of what the past grows by; the planner may sort a short list
+IDLE = {"health", "expire"}  # find nothing here: all is well, and no job has a deadline
 BY_BATCHES = 1.2  # the overview's list is of batches, of which there are more as well
 PARTS = {
-    *("reap", "resend", "sweep", "fill", "relay", "fold", "prune", "claim", "heartbeat", "preview"),
-    *("finish", "fail", "hand back", "fan in"),
+    *("reap", "expire", "resend", "sweep", "fill", "relay", "fold", "prune"),
+    *("claim", "heartbeat", "preview", "finish", "fail", "hand back", "fan in"),
     *("overview", "batch page", "job list", "job page", "health", "event feed"),
 }
 
@@ -53,7 +54,7 @@ def walked(engine: Engine, settings: Settings) -> list[Look]:
 def test_every_part_was_looked_at(walks: tuple[list[Look], list[Look]]) -> None:
     for looks in walks:
         assert {look.part for look in looks} == PARTS
-        assert all(any(x.rows for x in looks if x.part == part) for part in PARTS - {"health"})
+        assert all(any(x.rows for x in looks if x.part == part) for part in PARTS - IDLE)
 
 
 def test_no_growing_table_is_read_from_end_to_end(walks: tuple[list[Look], list[Look]]) -> None:
