@@ -12,12 +12,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NewType
 
 from barber.labels import Area, merge_areas
-from barber.spec import FillMode, JobSpec, NoiseMode, PortraitKey
+from barber.spec import CodeSpace, FillMode, JobSpec, NoiseMode, PortraitKey, key_facts
 
 ArtifactKey = NewType("ArtifactKey", str)  # 64 hex digits
 
@@ -120,7 +120,10 @@ def plan(spec: JobSpec) -> tuple[PlannedStage, ...]:
 
 def _reconstruct(spec: JobSpec, portrait: PortraitKey, slot: int) -> PlannedStage:
     kind = StageKind.RECONSTRUCT
-    key = _key(spec, kind, asdict(spec.params.reconstruct), [portrait])
+    params = key_facts(spec.params.reconstruct)
+    if spec.params.reconstruct.space is CodeSpace.W_PLUS:
+        params = _without(params, "fs_steps", "fs_rate", "f_weight", "carry_skip")
+    key = _key(spec, kind, params, [portrait])
     return PlannedStage(kind=kind, slot=slot, key=key, needs=(), portrait=portrait)
 
 
@@ -128,7 +131,7 @@ def _target(spec: JobSpec, variant: Variant, slot: int) -> PlannedStage:
     kind = StageKind.TARGET
     regions = [region.area.facts for region in spec.regions]
     inputs = [spec.identity, *sources(spec, variant)]
-    params = asdict(spec.params.target)
+    params = key_facts(spec.params.target)
     if spec.params.target.fill is FillMode.HEURISTIC:
         params = _without(params, "mask_mode", "steps", "rate")
     key = _key(spec, kind, params, [*inputs, json.dumps(regions)])
@@ -145,7 +148,10 @@ def _align(
         areas = areas_from(spec, target.variant, reconstruction.portrait)
     needs = (target.key, reconstruction.key)
     covered = [json.dumps(area.facts) for area in areas]
-    key = _key(spec, kind, asdict(spec.params.align), [role, *needs, *covered])
+    params = key_facts(spec.params.align)
+    if not spec.params.align.enabled:
+        params = {"enabled": False}  # nothing else is read
+    key = _key(spec, kind, params, [role, *needs, *covered])
     return PlannedStage(
         kind=kind,
         slot=slot,
@@ -162,7 +168,7 @@ def _blend(spec: JobSpec, before: Iterable[PlannedStage]) -> PlannedStage:
     kind = StageKind.BLEND
     needs = tuple(stage.key for stage in before)
     roles = [json.dumps(region.to_json()) for region in spec.regions]
-    params = asdict(spec.params.blend)
+    params = key_facts(spec.params.blend)
     if not is_coloured(spec):
         params = _without(params, "steps", "rate", "mask_smoothing", "pixel_weight")
     key = _key(spec, kind, params, [*needs, spec.identity, *roles])

@@ -34,6 +34,13 @@ class NoiseMode(StrEnum):
     ZERO = "zero"  # none
 
 
+class CodeSpace(StrEnum):
+    """Where a portrait's code is sought."""
+
+    FS = "fs"  # W+ first, then F and S freely (method 10.2)
+    W_PLUS = "w_plus"  # W+ alone; F and S are what it gives, the RGB below F included
+
+
 class MaskMode(StrEnum):
     """What the semantic fill is pulled towards (method 11.3)."""
 
@@ -62,6 +69,14 @@ class EmptyRegion(StrEnum):
     REMOVE = "remove"  # the identity loses the region: spectacles off, head shaved
 
 
+LATER = "later"  # metadata of a parameter that old keys do not know; see `key_facts`
+
+
+def _ablation(default: Any) -> Any:
+    """A parameter that takes a part of the method away; at its default the method is whole."""
+    return field(default=default, metadata={LATER: True})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconstructParams:
     """Stage A: portrait -> W+ -> FS (method 10)."""
@@ -77,6 +92,7 @@ class ReconstructParams:
     carry_skip: bool = False  # renders from F keep the RGB of the layers below it (14.2)
     keep_last_update: bool = False  # W+ and S after their last update, as F always is (14.4)
     low_target: LowTarget = LowTarget.LANCZOS
+    space: CodeSpace = _ablation(CodeSpace.FS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +120,7 @@ class AlignParams:
     style_weight: float = 40000.0
     keep_last_update: bool = False  # F of the code after its last update (14.4)
     all_f_rows: bool = False  # also free the last of the W+ rows that make F (14.5)
+    enabled: bool = _ablation(True)  # otherwise every F stays as it was reconstructed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +162,21 @@ class StageParams:
             InputError: An unknown name, or a value out of its range.
         """
         return _overlay(base if base is not None else cls(), data, where="")
+
+
+def key_facts(
+    params: ReconstructParams | TargetParams | AlignParams | BlendParams,
+) -> dict[str, Any]:
+    """A stage's params as part of an artifact's key.
+
+    A parameter that came later is left out as long as it is at its default: what was made before
+    it existed is still what would be made now.
+    """
+    facts = asdict(params)
+    for each in fields(params):
+        if LATER in each.metadata and facts[each.name] == each.default:
+            del facts[each.name]
+    return facts
 
 
 PRESETS: dict[str, StageParams] = {

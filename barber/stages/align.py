@@ -58,6 +58,8 @@ def align(
         StageError: A loss is not finite.
         SnapshotError: `resume` is not of this stage.
     """
+    if not params.enabled:
+        return _unmoved(bundle, portrait, noise)
     role = Role.IDENTITY if areas is None else Role.REFERENCE
     steps = params.identity_steps if areas is None else params.reference_steps
     w_plus, s = portrait.w_plus.to(bundle.device), portrait.fs.s.to(bundle.device)
@@ -83,6 +85,13 @@ def align(
         code = torch.cat([rows, rest], dim=1) if params.keep_last_update else last.kept
         f = bundle.generator.structure(code, noise, carry_skip=_carries_skip(bundle, portrait))
     return Alignment(f=f, preview=to_pixels(last.picture), losses=losses)
+
+
+@torch.no_grad()
+def _unmoved(bundle: ModelBundle, portrait: Reconstruction, noise: Noise) -> Alignment:
+    """The portrait's own F, for a composite without alignment."""
+    f, s = portrait.fs.f.to(bundle.device), portrait.fs.s.to(bundle.device)
+    return Alignment(f=f, preview=to_pixels(bundle.generator.render(f, s, noise)))
 
 
 def _carries_skip(bundle: ModelBundle, portrait: Reconstruction) -> bool:

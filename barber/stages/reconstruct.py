@@ -8,7 +8,7 @@ the last update of both.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from barber.models.bundle import ModelBundle
 from barber.models.stylegan2 import Noise
 from barber.plan import StageKind
 from barber.resample import to_loss_size
-from barber.spec import ReconstructParams
+from barber.spec import CodeSpace, ReconstructParams
 from barber.stages.descent import Course, Descent, OnStep, Pass
 from barber.stages.pictures import low_resolution, to_pixels, to_signed
 from barber.stages.snapshot import Snapshot
@@ -44,23 +44,29 @@ def reconstruct(
         portrait: At the bundle's size.
         params: Steps, rates and weights.
         noise: Source of every pass's noise planes.
-        on_step: Told of phases "w_plus" and "fs".
+        on_step: Told of phases "w_plus" and, unless W+ alone is wanted, "fs".
         resume: Where an interrupted run with the same arguments stood.
 
     Raises:
         StageError: A loss is not finite.
         SnapshotError: `resume` is not of this stage.
     """
+    alone = params.space is CodeSpace.W_PLUS
     course = Course(
         StageKind.RECONSTRUCT,
-        steps=params.w_plus_steps + params.fs_steps,
+        steps=params.w_plus_steps + (0 if alone else params.fs_steps),
         noise=noise,
         on_step=on_step,
         resume=resume,
     )
     likeness = _likeness(bundle, portrait, params)
-    w_plus, _ = course.once("w_plus", lambda: _find_w_plus(bundle, params, noise, likeness, course))
-    return _find_fs(bundle, params, noise, likeness, course, w_plus.to(bundle.device))
+    w_plus, losses = course.once(
+        "w_plus", lambda: _find_w_plus(bundle, params, noise, likeness, course)
+    )
+    w_plus = w_plus.to(bundle.device)
+    if alone:
+        return _w_plus_alone(bundle, noise, w_plus, losses)
+    return _find_fs(bundle, params, noise, likeness, course, w_plus)
 
 
 def _likeness(bundle: ModelBundle, portrait: Portrait, params: ReconstructParams) -> Likeness:
@@ -99,7 +105,26 @@ def _find_w_plus(
 
     descent = Descent([w_plus], rate=params.w_plus_rate)
     last, losses = course.descend("w_plus", descent, forward, steps=params.w_plus_steps)
-    return w_plus.detach() if params.keep_last_update else last.kept, losses
+    return (w_plus.detach() if params.keep_last_update else last.kept), losses
+
+
+@torch.no_grad()
+def _w_plus_alone(
+    bundle: ModelBundle, noise: Noise, w_plus: Tensor, losses: Mapping[str, float]
+) -> Reconstruction:
+    """The code without the FS phase.
+
+    The RGB below F always travels along: nothing else could make up for it here, and without it
+    the render would not be the picture of W+ (method 5.5).
+    """
+    f = bundle.generator.structure(w_plus, noise, carry_skip=True)
+    picture = bundle.generator.render(f, w_plus, noise)
+    return Reconstruction(
+        w_plus=w_plus,
+        fs=FSCode(f=f, s=w_plus),
+        preview=to_pixels(picture),
+        losses=losses,
+    )
 
 
 def _find_fs(

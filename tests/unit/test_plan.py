@@ -19,6 +19,7 @@ from barber.plan import (
     variants,
 )
 from barber.spec import (
+    CodeSpace,
     EmptyRegion,
     FillMode,
     JobSpec,
@@ -132,6 +133,7 @@ OTHER_VALUE: dict[object, object] = {
     FillMode.SEMANTIC: FillMode.HEURISTIC,
     LowTarget.LANCZOS: LowTarget.BICUBIC,
     EmptyRegion.REFUSE: EmptyRegion.REMOVE,
+    CodeSpace.FS: CodeSpace.W_PLUS,
     False: True,
     True: False,
 }
@@ -204,6 +206,36 @@ def test_heuristic_fill_takes_no_step_so_steps_do_not_count() -> None:
 
     for change in ({"steps": 7}, {"rate": 0.5}, {"mask_mode": MaskMode.FIDELITY}):
         assert keys(with_target()) == keys(with_target(**change))
+
+
+def test_w_plus_alone_does_not_read_what_the_fs_loop_reads() -> None:
+    def in_w_plus(**change: Any) -> JobSpec:
+        spec = job(edit(TWO, TWO))
+        params = replace(spec.params.reconstruct, space=CodeSpace.W_PLUS, **change)
+        return replace(spec, params=replace(spec.params, reconstruct=params))
+
+    for change in ({"fs_steps": 7}, {"fs_rate": 0.5}, {"f_weight": 1.0}, {"carry_skip": True}):
+        assert keys(in_w_plus()) == keys(in_w_plus(**change))
+    assert keys(in_w_plus()) != keys(in_w_plus(w_plus_steps=7))
+
+
+def test_align_that_is_off_reads_no_other_parameter() -> None:
+    def unaligned(**change: Any) -> JobSpec:
+        spec = job(edit(TWO, TWO))
+        params = replace(spec.params.align, enabled=False, **change)
+        return replace(spec, params=replace(spec.params, align=params))
+
+    for change in ({"identity_steps": 7}, {"style_weight": 1.0}, {"rate": 0.5}):
+        assert keys(unaligned()) == keys(unaligned(**change))
+
+
+def test_keys_are_those_that_older_versions_made() -> None:
+    # A new parameter must not make a night's finished artifacts unknown (`spec.key_facts`).
+    found = {slot: key[:12] for slot, key in keys(job(edit(TWO, THREE))).items()}
+    assert found[StageKind.RECONSTRUCT, 0] == "c1e7dfd84fd5"
+    assert found[StageKind.TARGET, 0] == "da9f347492a5"
+    assert found[StageKind.ALIGN, 0] == "ccac8d7d178c"
+    assert found[StageKind.BLEND, 0] == "81e6f6dd821d"
 
 
 def test_without_a_colour_from_another_the_search_for_it_does_not_count() -> None:

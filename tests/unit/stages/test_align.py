@@ -46,6 +46,14 @@ def test_one_step_gives_the_structure_of_the_untouched_code() -> None:
     assert torch.equal(found.f, bundle.generator.structure(start, Noise.zero()))
 
 
+@pytest.mark.parametrize("areas", [None, ALL])
+def test_align_that_is_off_leaves_f_as_it_was(areas: tuple[Area, ...] | None) -> None:
+    reports: list[StepReport] = []
+    found = run(replace(QUICK, enabled=False), areas=areas, reports=reports)
+    assert torch.equal(found.f, random_code(1).fs.f) and not reports
+    assert not torch.equal(run(areas=areas).f, found.f)
+
+
 def test_last_row_of_f_is_not_optimised_and_comes_from_s() -> None:
     # Six rows are free although seven make F (method 14.5).
     bundle, code = tiny_bundle(), random_code(1)

@@ -7,7 +7,7 @@ import torch
 
 from barber.artifacts import Reconstruction
 from barber.models.stylegan2 import Noise
-from barber.spec import ReconstructParams
+from barber.spec import CodeSpace, ReconstructParams
 from barber.stages.descent import StepReport
 from barber.stages.reconstruct import reconstruct
 from tests.support.compositions import portraits, tiny_bundle
@@ -44,6 +44,20 @@ def test_rows_that_make_f_are_carried_along() -> None:
     found, split = run(), tiny_bundle().geometry.split_row
     assert torch.equal(found.fs.s[:, :split], found.w_plus[:, :split])
     assert not torch.equal(found.fs.s[:, split:], found.w_plus[:, split:])
+
+
+def test_w_plus_alone_renders_the_picture_of_w_plus_and_skips_the_fs_loop() -> None:
+    bundle, reports = tiny_bundle(), list[StepReport]()
+    (portrait,) = portraits(1)
+    params = replace(QUICK, space=CodeSpace.W_PLUS)
+    found = reconstruct(bundle, portrait, params, noise=Noise.zero(), on_step=reports.append)
+    assert {report.phase for report in reports} == {"w_plus"} and reports[-1].done == 1.0
+    whole = run()
+    assert torch.equal(found.w_plus, whole.w_plus) and torch.equal(found.fs.s, found.w_plus)
+    picture = bundle.generator.synthesize(found.w_plus, Noise.zero())
+    again = bundle.generator.render(found.fs.f, found.fs.s, Noise.zero())
+    assert torch.allclose(again, picture, atol=1e-4)
+    assert not torch.allclose(bundle.generator.render(whole.fs.f, whole.fs.s, Noise.zero()), again)
 
 
 def test_likeness_improves() -> None:
