@@ -72,11 +72,6 @@ class EmptyRegion(StrEnum):
 LATER = "later"  # metadata of a parameter that old keys do not know; see `key_facts`
 
 
-def _ablation(default: Any) -> Any:
-    """A parameter that takes a part of the method away; at its default the method is whole."""
-    return field(default=default, metadata={LATER: True})
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconstructParams:
     """Stage A: portrait -> W+ -> FS (method 10)."""
@@ -92,7 +87,7 @@ class ReconstructParams:
     carry_skip: bool = False  # renders from F keep the RGB of the layers below it (14.2)
     keep_last_update: bool = False  # W+ and S after their last update, as F always is (14.4)
     low_target: LowTarget = LowTarget.LANCZOS
-    space: CodeSpace = _ablation(CodeSpace.FS)
+    space: CodeSpace = field(default=CodeSpace.FS, metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +115,8 @@ class AlignParams:
     style_weight: float = 40000.0
     keep_last_update: bool = False  # F of the code after its last update (14.4)
     all_f_rows: bool = False  # also free the last of the W+ rows that make F (14.5)
-    enabled: bool = _ablation(True)  # otherwise every F stays as it was reconstructed
+    # Otherwise every F stays as it was reconstructed.
+    enabled: bool = field(default=True, metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

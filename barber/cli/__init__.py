@@ -2,7 +2,7 @@
 
 Every failure is one sentence on standard error and an exit code: 1 for what was refused or went
 wrong, 2 for a command that was not understood, 130 for Ctrl-C. Torch is loaded by
-`compose`, `replay`, `bundle add` and `bundle verify` alone.
+`compose`, `replay`, `evaluate`, `bundle add` and `bundle verify` alone.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import click
 from barber.cli.bundle_verbs import bundle
 from barber.cli.chaos_verb import chaos
 from barber.cli.check_verb import check
+from barber.cli.evaluate_verb import evaluate
 from barber.cli.failures import explain
 from barber.cli.modes_verb import modes
 from barber.cli.operator_verbs import cancel, pause, priority, resume, retry
@@ -47,7 +48,7 @@ def barber() -> None:
 
 QUEUE = (check, submit, jobs, show, watch, result, retry, cancel, pause, resume, priority)
 
-for verb in (up, demo, *QUEUE, compose, replay, align, modes, faces, bundle, chaos):
+for verb in (up, demo, *QUEUE, compose, replay, align, modes, evaluate, faces, bundle, chaos):
     barber.add_command(verb)
 
 

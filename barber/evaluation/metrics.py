@@ -9,12 +9,18 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from barber.errors import InputError
 from barber.pixels import Pixels
 
 PEAK = 255.0
+# Equal pictures have an infinite PSNR, which no mean can take. This stands for it: an error of half
+# a step in every pixel, the least that 8 bits can tell, has 54 dB.
+PSNR_CAP_DB = 60.0
+
+Mask = NDArray[np.bool_]  # [H, W]
 
 
 def rmse(one: Pixels, other: Pixels) -> float:
@@ -59,6 +65,30 @@ def ssim(one: Pixels, other: Pixels) -> float:
             use_sample_covariance=False,
         )
     )
+
+
+def capped_psnr(one: Pixels, other: Pixels, where: Mask | None = None) -> float | None:
+    """PSNR in dB, at most `PSNR_CAP_DB`.
+
+    Args:
+        one: uint8 [H, W, 3].
+        other: Of the same shape.
+        where: Only these pixels; all of them when None.
+
+    Returns:
+        The distance; None when there are no such pixels.
+    """
+    if where is not None:
+        if not where.any():
+            return None
+        one, other = one[where][None], other[where][None]
+    return min(psnr(one, other), PSNR_CAP_DB)
+
+
+def overlap(one: Mask, other: Mask) -> float | None:
+    """Intersection over union of two masks of one shape; None when both are empty."""
+    union = int((one | other).sum())
+    return int((one & other).sum()) / union if union else None
 
 
 def _check_pair(one: Pixels, other: Pixels) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from barber.errors import InputError
-from barber.evaluation.metrics import psnr, rmse, ssim
+from barber.evaluation.metrics import PSNR_CAP_DB, capped_psnr, overlap, psnr, rmse, ssim
 
 RNG = np.random.default_rng(4)
 PICTURE = RNG.integers(0, 256, (40, 32, 3), dtype=np.uint8)
@@ -48,3 +48,26 @@ def test_pictures_of_different_sizes_are_refused() -> None:
         psnr(PICTURE, PICTURE.swapaxes(0, 1))
     with pytest.raises(InputError, match="one size"):
         ssim(PICTURE, PICTURE[:-1])
+
+
+def test_psnr_of_equal_pictures_is_capped_where_means_are_taken() -> None:
+    assert capped_psnr(PICTURE, PICTURE) == PSNR_CAP_DB
+    assert capped_psnr(shifted(0), shifted(5)) == psnr(shifted(0), shifted(5))
+
+
+def test_psnr_of_a_part_sees_nothing_else() -> None:
+    other = PICTURE.copy()
+    other[:10] = 255 - other[:10]
+    top = np.zeros(PICTURE.shape[:2], dtype=bool)
+    top[:10] = True
+    assert capped_psnr(PICTURE, other, ~top) == PSNR_CAP_DB
+    assert capped_psnr(PICTURE, other, top) == pytest.approx(psnr(PICTURE[:10], other[:10]))
+    assert capped_psnr(PICTURE, other, np.zeros_like(top)) is None
+
+
+def test_overlap_counts_common_over_all() -> None:
+    one, other = np.zeros((4, 4), dtype=bool), np.zeros((4, 4), dtype=bool)
+    assert overlap(one, other) is None
+    one[:2], other[1:3] = True, True
+    assert overlap(one, other) == pytest.approx(1 / 3)
+    assert overlap(one, one) == 1

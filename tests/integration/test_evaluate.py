@@ -1,0 +1,83 @@
+"""`barber evaluate` on a real system: stopped in the middle, the same command goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from barber import cli
+from barber.catalogue import jobs
+from barber.catalogue.db import transaction
+from barber.settings import Settings
+from tests.support.system import PROJECT, QUICK, System, write_tiny_bundle
+
+pytestmark = pytest.mark.integration
+
+# The tiny bundle's parser sees no hair where hair is, and its steps cost next to nothing.
+STEPS = {
+    "reconstruct.w_plus_steps": 2,
+    "reconstruct.fs_steps": 2,
+    "target.steps": 1,
+    "target.empty_region": "remove",
+    "align.identity_steps": 1,
+    "align.reference_steps": 1,
+    "blend.steps": 1,
+}
+
+
+def arguments(out: Path) -> list[str]:
+    found = ["evaluate", "--pairs", "2", "--images", "4", "--method", "no-alignment", "--json"]
+    found += ["--method", "unedited", "--method", "cut-and-paste", "--out", str(out)]
+    return found + [part for n, v in STEPS.items() for part in ("--set", f"{n}={v}")]
+
+
+def test_killed_evaluation_goes_on_in_its_batch(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tiny_bundle(tmp_path / "tiny")
+    out = tmp_path / "out"
+    settings = replace(settings, **QUICK, bundle=str(tmp_path / "tiny"), home=tmp_path / "home")
+    with System(settings, tmp_path / "logs") as system:
+        system.start_worker()
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("BARBER_")}
+        first = subprocess.Popen(
+            [sys.executable, "-m", "barber", *arguments(out)],
+            cwd=PROJECT,
+            env={**environ, **settings.to_env()},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            system.wait(lambda: _batches(system), "the batch to be queued", 180)
+        finally:
+            os.killpg(first.pid, signal.SIGKILL)
+            first.wait(timeout=20)
+        system.start_dispatcher()  # only now is any stage handed out
+
+        code = cli.run(arguments(out), settings.to_env())
+        said = capsys.readouterr()
+
+        assert code == 0, said.err
+        assert "goes on" in said.err and len(_batches(system)) == 1
+        facts = json.loads(said.out)
+        # 4 portraits at most are reconstructed, 2 cases composed in two ways.
+        assert facts["failed"] == 0 and facts["jobs"] <= 8
+        data = json.loads((out / "measurements.json").read_text())
+        made = {(row["case"], row["method"]) for row in data["measured"]}
+        assert {("pair-001", "unedited"), ("pair-002", "cut-and-paste")} <= made
+        assert {("pair-001", "full"), ("pair-002", "no-alignment")} <= made
+        assert (out / "figures" / "worst.jpg").is_file()
+        assert (out / "report.html").read_text().count("<table>") >= 5
+
+
+def _batches(system: System) -> list[int]:
+    with transaction(system.engine) as session:
+        return [row.id for row in jobs.batches(session)]
