@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo modes test check conformance ffhq-sized chaos constraints clean
+.PHONY: help setup demo modes test check conformance ffhq-sized chaos matrix constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -38,6 +38,10 @@ ffhq-sized: $(READY)  ## run every stage at 1024 on the CPU and write time and m
 
 chaos: $(READY)  ## kill the system at random under toy jobs, then check the record (SEED=n JOBS=n)
 	@$(BIN)/python -m barber.cli chaos $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
+
+matrix: $(READY)  ## cause every fault of docs/failure-matrix.md on every broker, then measure the recoveries
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m matrix tests/integration $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.integration.recovery --write docs/failure-matrix.md
 
 constraints: $(READY)  ## compile constraints.txt from pyproject.toml again
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --upgrade \

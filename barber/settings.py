@@ -43,6 +43,7 @@ class Settings:
     max_errors: int = 3  # attempts that end in an error before the stage fails
     max_losses: int = 5  # attempts that end with the worker before the stage fails
     progress_s: float = 1.0  # least time between two progress writes of a stage
+    min_free_mb: float = 256.0  # no stage is handed out while the store's disk has less
     failpoint: str = ""  # tests only: where a worker process shall end itself
     chaos: str = ""  # chaos runs only: toy stages, lost and doubled messages; see barber/chaos
 

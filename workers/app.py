@@ -28,13 +28,21 @@ QUEUE_EXPIRES_S = 7 * 86400  # RabbitMQ forgets the queue of a bundle that nobod
 
 # Seconds that an unacknowledged Redis message stays out: beyond the longest stage.
 REDIS_VISIBILITY_S = 6 * 3600
+AMQP_SCHEMES = ("amqp", "amqps", "pyamqp")
+EXCHANGE = "barbershop"
 BROKER_FOLDERS = ("messages", "control")
 
 
 def create_app(settings: Settings) -> Celery:
     """A Celery application of its own, not made the process's current one."""
     app = Celery("barbershop", set_as_current=False, include=["workers.tasks"])
-    app.conf.update(_messages(), **_execution(), **_broker(settings), **_results(settings))
+    app.conf.update(
+        _messages(),
+        task_queues=[_queue(urlsplit(settings.broker_url).scheme, name) for name in QUEUES],
+        **_execution(),
+        **_broker(settings),
+        **_results(settings),
+    )
     return app
 
 
@@ -51,10 +59,24 @@ def add_stage_queue(app: Celery, bundle: str) -> str:
     """
     name = stage_queue(bundle)
     if name not in app.amqp.queues:
-        queue = Queue(name, Exchange(name, "direct"), routing_key=name, expires=QUEUE_EXPIRES_S)
+        scheme = urlsplit(app.conf.broker_url).scheme
+        queue = _queue(scheme, name, expires=QUEUE_EXPIRES_S)
         app.conf.task_queues = [*app.conf.task_queues, queue]
         app.amqp.queues.add(queue)
     return name
+
+
+def _queue(scheme: str, name: str, **options: Any) -> Queue:
+    """A queue; on RabbitMQ one that is copied to its nodes and outlives the loss of one.
+
+    Such a queue knows no global prefetch, so a message with a delay, as the chords' poller is, must
+    wait in the broker and not in a worker. Celery arranges that for topic exchanges alone.
+    """
+    if scheme not in AMQP_SCHEMES:
+        return Queue(name, Exchange(name, "direct"), routing_key=name, **options)
+    copied = {"x-queue-type": "quorum"}
+    exchange = Exchange(EXCHANGE, "topic")
+    return Queue(name, exchange, routing_key=name, queue_arguments=copied, **options)
 
 
 def _messages() -> dict[str, Any]:
@@ -63,7 +85,6 @@ def _messages() -> dict[str, Any]:
         "result_serializer": "json",
         "accept_content": ["json"],
         "result_accept_content": ["json"],
-        "task_queues": [Queue(name, Exchange(name, "direct"), routing_key=name) for name in QUEUES],
         "task_default_queue": CPU,
         "task_default_exchange": CPU,
         "task_default_routing_key": CPU,

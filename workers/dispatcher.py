@@ -31,9 +31,11 @@ from barber.chaos.rules import DOUBLED, DROPPED, ChaosRules
 from barber.errors import SettingsError
 from barber.plan import METHOD_VERSION
 from barber.settings import Settings
+from barber.unfinished import clear_unfinished
 from workers.app import create_app
+from workers.broker import check_broker
 from workers.chords import publish
-from workers.folder import clear_unfinished
+from workers.failpoints import DISPATCHER, Failpoints, Point
 from workers.logs import configure_logging
 
 log = logging.getLogger("workers.dispatcher")  # not __name__: the module runs as __main__
@@ -68,11 +70,14 @@ class Dispatcher:
             *connection.channel_errors,
         )
         self._broker_is_down = False
+        self._store = Store(settings.store_dir)
         self.name = f"{PRESENCE}@{socket.gethostname()}"
         self._presence_due = 0.0
         self._fold_due = 0.0
         self._prune_due = 0.0
         self._rules = ChaosRules.parse(settings.chaos)
+        self._failpoints = Failpoints(settings)
+        self._disk_is_full = False
 
     def run(self, stop: threading.Event) -> None:
         """Ticks until told to stop; outlives a database or a broker that is away."""
@@ -92,14 +97,34 @@ class Dispatcher:
     def tick(self) -> bool:
         """Brings the catalogue forward; False when another dispatcher leads."""
         for name, step in STEPS:
+            if step is dispatch.fill and not self._has_room():
+                continue
             # A transaction each: job rows stay locked for moments only.
             with transaction(self.engine) as session:
                 if not dispatch.lead(session):
                     return False
                 rows = step(session, self.settings)
+                if rows:
+                    self._failpoints.hit(DISPATCHER, Point.IN_TICK)
             if rows:
                 log.info(name, extra={"rows": rows})
         return True
+
+    def _has_room(self) -> bool:
+        """Whether the store's disk takes more results; no stage is handed out onto a full one."""
+        free = self._store.free_bytes()
+        full = free < self.settings.min_free_mb * 2**20
+        if full and not self._disk_is_full:
+            log.warning(
+                "the disk of %s has %d MB free: no stage is handed out below %g MB; make room",
+                self.settings.store_dir,
+                free // 2**20,
+                self.settings.min_free_mb,
+            )
+        if self._disk_is_full and not full:
+            log.info("the disk has room again")
+        self._disk_is_full = full
+        return not full
 
     def relay(self) -> int:
         """Publishes outbox rows, oldest first; returns how many.
@@ -114,6 +139,8 @@ class Dispatcher:
                 if not self._publish(row):
                     break
                 published += 1
+            if published:
+                self._failpoints.hit(DISPATCHER, Point.PUBLISHED)
             outbox.done(session, [row.id for row in rows[:published]])
             outbox.postpone(session, [row.id for row in rows[published:]])
         return published
@@ -137,8 +164,7 @@ class Dispatcher:
             rows = events.prune(session)
         if rows == events.PRUNED_AT_ONCE:
             return
-        files = Store(self.settings.store_dir).clear_unfinished(ABANDONED_S)
-        files += clear_unfinished(self.settings.broker_dir, ABANDONED_S)
+        files = clear_unfinished(self.settings.home, ABANDONED_S)
         self._prune_due = time.monotonic() + PRUNE_S
         if rows or files:
             log.info("old events and half-written files deleted", extra={"rows": rows + files})
@@ -202,6 +228,8 @@ def main() -> int:
     configure_logging()
     try:
         settings = Settings.from_env(os.environ)
+        app = create_app(settings)
+        check_broker(app)
     except SettingsError as error:
         log.error("the dispatcher does not start: %s", error)
         return 2
@@ -210,7 +238,7 @@ def main() -> int:
         signal.signal(number, lambda *_: stop.set())
     engine = open_engine(settings, application="dispatcher")
     log.info("dispatching")
-    dispatcher = Dispatcher(settings, engine, create_app(settings))
+    dispatcher = Dispatcher(settings, engine, app)
     dispatcher.run(stop)
     dispatcher.leave()
     engine.dispose()

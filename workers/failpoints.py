@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from barber.errors import SettingsError, StageError
 from barber.plan import StageKind
@@ -17,11 +19,20 @@ from barber.settings import Settings
 
 
 class Point(StrEnum):
-    """A place in the run of a stage."""
+    """A place in the run of a stage, or in the dispatcher's loop."""
 
     AFTER_CLAIM = "after_claim"
     MID = "mid"  # between two steps, past half of the work
     BEFORE_FINISH = "before_finish"  # files written, nothing recorded
+    IN_TICK = "in_tick"  # of the dispatcher: rows changed, nothing committed
+    PUBLISHED = "published"  # of the dispatcher: messages sent, still in the outbox
+
+
+DISPATCHER: Final = "dispatcher"
+PLACES: Final[Mapping[str, tuple[Point, ...]]] = {
+    **dict.fromkeys(StageKind, (Point.AFTER_CLAIM, Point.MID, Point.BEFORE_FINISH)),
+    DISPATCHER: (Point.IN_TICK, Point.PUBLISHED),
+}
 
 
 class Effect(StrEnum):
@@ -30,6 +41,8 @@ class Effect(StrEnum):
     KILL = "kill"  # SIGKILL to the own process
     STOP = "stop"  # SIGSTOP: a machine that stalls past its lease, until somebody continues it
     FAIL = "fail"  # a StageError, which no repeat follows
+    ERROR = "error"  # an OSError, which is tried again
+    POISON = "poison"  # SIGKILL each time, until somebody puts the marker file there
 
 
 class Failpoints:
@@ -41,35 +54,53 @@ class Failpoints:
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.home / "failpoints"
-        self._effects: dict[tuple[StageKind, Point], Effect] = {}
-        for text in filter(None, settings.failpoint.split(",")):
-            kind, _, rest = text.partition(":")
-            point, _, effect = rest.partition(":")
-            try:
-                self._effects[StageKind(kind), Point(point)] = Effect(effect or Effect.KILL)
-            except ValueError as error:
-                raise SettingsError(
-                    f"BARBER_FAILPOINT names {text!r} ({error}): write stage:point or "
-                    f"stage:point:effect with a point of {', '.join(Point)}"
-                ) from error
+        self._effects = dict(map(_parsed, filter(None, settings.failpoint.split(","))))
 
-    def hit(self, kind: StageKind, point: Point) -> None:
+    def hit(self, place: str, point: Point) -> None:
         """Does what is set for this point, unless it has been done before.
+
+        Args:
+            place: The kind of the stage, or `DISPATCHER`.
+            point: Where in its run.
 
         Raises:
             StageError: The point's effect is `fail`.
+            OSError: It is `error`.
         """
-        effect = self._effects.get((kind, point))
-        if effect is None or not self._first(f"{kind}-{point}"):
+        effect = self._effects.get((place, point))
+        if effect is None or not self._fires(effect, self._folder / f"{place}-{point}"):
             return
         if effect is Effect.FAIL:
-            raise StageError(f"failpoint {kind}:{point}", stage=kind)
-        os.kill(os.getpid(), signal.SIGKILL if effect is Effect.KILL else signal.SIGSTOP)
+            raise StageError(f"failpoint {place}:{point}", stage=place)
+        if effect is Effect.ERROR:
+            raise OSError(f"failpoint {place}:{point}")
+        os.kill(os.getpid(), signal.SIGSTOP if effect is Effect.STOP else signal.SIGKILL)
 
-    def _first(self, name: str) -> bool:
+    def _fires(self, effect: Effect, marker: Path) -> bool:
+        if effect is Effect.POISON:
+            return not marker.exists()
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
-            Path(self._folder, name).touch(exist_ok=False)
+            marker.touch(exist_ok=False)
         except FileExistsError:
             return False
         return True
+
+
+def _parsed(text: str) -> tuple[tuple[str, Point], Effect]:
+    """`place:point` or `place:point:effect`, checked."""
+    place, _, rest = text.partition(":")
+    point, _, effect = rest.partition(":")
+    try:
+        found = (place, Point(point)), Effect(effect or Effect.KILL)
+    except ValueError as error:
+        raise SettingsError(
+            f"BARBER_FAILPOINT names {text!r} ({error}): write stage:point or "
+            f"stage:point:effect with a point of {', '.join(Point)}"
+        ) from error
+    if found[0][1] not in PLACES.get(place, ()):
+        raise SettingsError(
+            f"BARBER_FAILPOINT names {text!r}: {point} is no point of {place!r}; "
+            f"places are {', '.join(PLACES)}"
+        )
+    return found

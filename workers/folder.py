@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from contextlib import suppress
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -19,25 +18,6 @@ from kombu.exceptions import ChannelError
 from kombu.transport import filesystem
 from kombu.utils.encoding import bytes_to_str, str_to_bytes
 from kombu.utils.json import dumps, loads
-
-
-def clear_unfinished(folder: Path, older_s: float = 0.0) -> int:
-    """Deletes what killed processes left of messages; the catalogue sends those again.
-
-    Args:
-        folder: The broker's.
-        older_s: Only files of that age; 0 when no process uses the folder.
-
-    Returns:
-        How many files.
-    """
-    count = 0
-    for part in folder.glob("**/*.part"):
-        with suppress(FileNotFoundError):
-            if time.time() - part.stat().st_mtime >= older_s:
-                part.unlink()
-                count += 1
-    return count
 
 
 class Channel(filesystem.Channel):
@@ -56,7 +36,7 @@ class Channel(filesystem.Channel):
 
     def _get(self, queue: str) -> Any:
         folder = Path(self.data_folder_in)
-        for name in sorted(os.listdir(folder)):  # noqa: PTH208 (names, 20 times a second)
+        for name in _names(folder):
             if name.partition(".")[2] != f"{queue}.msg":
                 continue
             taken = folder / f"taken-{name}.part"
@@ -68,6 +48,14 @@ class Channel(filesystem.Channel):
             taken.unlink()
             return loads(bytes_to_str(payload))
         raise Empty
+
+
+def _names(folder: Path) -> list[str]:
+    """The messages in order; none while the folder is away, for a worker outlives its broker."""
+    try:
+        return sorted(os.listdir(folder))  # noqa: PTH208 (names, 20 times a second)
+    except FileNotFoundError:
+        return []
 
 
 class Transport(filesystem.Transport):

@@ -25,6 +25,7 @@ from barber.errors import BarberError, InputError
 from barber.manifest import find_bundle, read_manifest
 from barber.settings import Settings
 from workers.app import GPU, QUEUES, add_stage_queue, create_app
+from workers.broker import check_broker
 from workers.logs import configure_logging
 from workers.runtime import PARTING_SIGNAL
 
@@ -41,12 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings.from_env(os.environ)
         queues = _checked_queues(options.queues)
         bundle = _bundle(settings) if GPU in queues else ""
+        app = create_app(settings)
+        check_broker(app)
     except BarberError as error:
         log.error("the worker does not start: %s", error)
         return REFUSED_EXIT_CODE
     # Root is no added risk to a worker that reads nothing but JSON.
     warnings.simplefilter("ignore", SecurityWarning)
-    app = create_app(settings)
     app.conf.update(barbershop_worker=options.name, barbershop_queues=queues)
     worker = app.Worker(
         hostname=f"{options.name}@{socket.gethostname()}",

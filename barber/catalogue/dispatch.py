@@ -10,6 +10,7 @@ Source: queue design, sections 3.3 and 3.4.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -36,6 +37,7 @@ LEADER_LOCK = 7_201_956  # any number, the same for all dispatchers
 LOST = "WorkerLost"  # error class of a stage whose lease ran out
 RECENT_ATTEMPTS = 50  # from which the wait in the queue is estimated
 SPARE_CANDIDATES = 16  # jobs looked at beside those that would fill the window
+MOST_DOUBLINGS = 3  # of the wait for a message that nobody claims
 SAFE_WAITS = 3  # a message is lost when it waits so many times longer than expected
 
 
@@ -86,10 +88,16 @@ def _lose(session: Session, row: AnyRow, settings: Settings) -> int:
 
 
 def resend(session: Session, settings: Settings) -> int:
-    """Takes back stages whose message seems lost: nobody claimed them for far too long."""
+    """Takes back stages whose message seems lost: nobody claimed them for far too long.
+
+    Each time in a row the wait doubles. Else a queue that is slower than we think would fill with
+    messages of old generations, faster than the workers can drop them.
+    """
+    in_vain = func.least(Stage.generation - Stage.token - 1, MOST_DOUBLINGS)
+    wait = _grace_s(session, settings) * func.power(2, in_vain) * timedelta(seconds=1)
     lost = (
         Stage.status == StageStatus.DISPATCHED,
-        Stage.ready_at < flow.in_seconds(-_grace_s(session, settings)),
+        Stage.ready_at < func.now() - wait,
     )
     rows = session.execute(select(Stage.id, Stage.job_id, Stage.key).where(*lost)).all()
     return sum(

@@ -11,8 +11,6 @@ import os
 import re
 import shutil
 import tempfile
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,20 +95,6 @@ class Store:
     def store_file(self, data: bytes, media_type: str) -> StoredFile:
         """Like `put`, with what the catalogue wants to know about the file."""
         return StoredFile(sha256=self.put(data), size_bytes=len(data), media_type=media_type)
-
-    def clear_unfinished(self, older_s: float = 0.0) -> int:
-        """Deletes what killed writers left half-written; returns how many files.
-
-        Args:
-            older_s: Only files that nobody has touched for so long; 0 when nobody writes.
-        """
-        count = 0
-        for part in self._unfinished.glob("*"):
-            with suppress(FileNotFoundError):
-                if time.time() - part.stat().st_mtime >= older_s:
-                    part.unlink()
-                    count += 1
-        return count
 
     @property
     def _unfinished(self) -> Path:

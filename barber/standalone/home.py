@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from barber.catalogue.store import Store
 from barber.errors import SettingsError
+from barber.unfinished import clear_unfinished
 
 DEFAULT_HOME = Path(".barber")
 LEAST_FREE_BYTES = 256 * 2**20  # a new database has 40 MB, its log 64 MB, and work needs room
@@ -105,9 +105,7 @@ class Home:
 
     def clear_unfinished(self) -> None:
         """Deletes what killed processes left half-written; for when none of ours runs here."""
-        Store(self.path / "store").clear_unfinished()
-        for part in (self.path / "broker").glob("**/*.part"):
-            part.unlink(missing_ok=True)
+        clear_unfinished(self.path)
 
     def announce(self, running: Running) -> None:
         """Tells the other commands where the system is; readable by its owner only."""

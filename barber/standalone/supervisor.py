@@ -23,6 +23,7 @@ from barber.chaos.rules import TOY_BUNDLE, ChaosRules
 from barber.errors import CheckpointError, SettingsError
 from barber.manifest import SHIPPED, FileRecord, find_bundle, read_manifest
 from barber.settings import DATABASE_DRIVER, Settings
+from barber.standalone.broker import check_broker_address
 from barber.standalone.children import Child, stop_all
 from barber.standalone.handover import hand_back_stages
 from barber.standalone.home import Home, Running
@@ -85,6 +86,7 @@ class Supervisor:
         """
         port = _console_port(self._options.port)
         chosen = self._chosen_settings()
+        check_broker_address(chosen.broker_url)
         self._home.__enter__()
         try:
             self._home.clear_unfinished()

@@ -231,6 +231,25 @@ def test_a_lost_message_is_sent_again_under_a_new_generation(
     assert offences(engine) == []
 
 
+def test_a_message_lost_again_and_again_waits_longer_each_time(
+    crew: Crew, engine: Engine, portraits: list[PortraitKey]
+) -> None:
+    """Or the broker would fill with old generations faster than workers can drop them."""
+    submit(engine, [alone(portraits[0])])
+    grace_s, waits = crew.settings.grace_s, []
+    for _ in range(5):
+        crew.tick()
+        crew.messages()
+        for doublings in range(5):
+            with transaction(engine) as session:
+                age = {"age": f"{grace_s * 2**doublings + 1} s"}
+                session.execute(text("UPDATE stage SET ready_at = now() - :age ::interval"), age)
+                if dispatch.resend(session, crew.settings):
+                    waits.append(2**doublings)
+                    break
+    assert waits == [1, 2, 4, 8, 8]
+
+
 def test_a_message_behind_a_running_stage_is_not_lost(
     crew: Crew, engine: Engine, portraits: list[PortraitKey]
 ) -> None:

@@ -128,8 +128,8 @@ def test_impossible_rows_are_refused(one_job: Engine, statement: str, constraint
         connection.execute(text(statement))
 
 
+@pytest.mark.matrix(22)
 def test_no_clock_but_the_database_decides() -> None:
     folder = Path(barber.catalogue.__file__).parent
     clocks = re.compile(r"datetime\.(now|utcnow)|time\.time|monotonic|clock_timestamp")
-    found = [path.name for path in folder.glob("*.py") if clocks.search(path.read_text())]
-    assert found == ["store.py"], "it asks for the age of half-written files, which no row knows"
+    assert [path.name for path in folder.glob("*.py") if clocks.search(path.read_text())] == []

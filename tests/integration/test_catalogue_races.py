@@ -91,6 +91,7 @@ def test_of_eight_claims_one_wins(crew: Crew, engine: Engine, people: list[Portr
     assert offences(engine) == []
 
 
+@pytest.mark.matrix(18)
 @pytest.mark.parametrize("kind", ["reconstruct", "blend"])
 def test_cancel_against_finish(
     crew: Crew, engine: Engine, people: list[PortraitKey], kind: str
@@ -146,6 +147,7 @@ def test_cancel_before_finish_and_finish_before_cancel(
         assert status(engine, job_id) is expected
 
 
+@pytest.mark.matrix(18)
 def test_claim_against_cancel(crew: Crew, engine: Engine, people: list[PortraitKey]) -> None:
     for round_ in range(4):
         (job_id,) = submit(engine, [replace(alone(people[0]), seed=round_)])
@@ -168,6 +170,7 @@ def test_claim_against_cancel(crew: Crew, engine: Engine, people: list[PortraitK
         assert offences(engine) == []
 
 
+@pytest.mark.matrix(19)
 def test_of_two_retries_one_counts(crew: Crew, engine: Engine, people: list[PortraitKey]) -> None:
     (job_id,) = submit(engine, [alone(people[0])])
     crew.work({"reconstruct": break_down()})
@@ -177,6 +180,7 @@ def test_of_two_retries_one_counts(crew: Crew, engine: Engine, people: list[Port
     assert crew.ran == ["reconstruct", "reconstruct", "blend"]
 
 
+@pytest.mark.matrix(21)
 def test_of_two_submissions_with_one_key_one_counts(
     engine: Engine, people: list[PortraitKey]
 ) -> None:

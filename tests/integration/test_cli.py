@@ -141,6 +141,7 @@ def test_unusable_table_is_one_sentence(
     assert said.err.count("\n") == 1
 
 
+@pytest.mark.matrix(21)
 def test_same_table_twice_names_the_first_batch_and_again_runs_it_anew(
     barber: Callable[..., Said], folder: Path
 ) -> None:

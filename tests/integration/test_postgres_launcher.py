@@ -83,6 +83,7 @@ def test_server_listens_on_loopback_only_and_asks_for_the_password(cluster: Path
             query(wrong, "SELECT 1")
 
 
+@pytest.mark.matrix(25)
 def test_second_owner_is_refused_by_name(cluster: Path) -> None:
     with EmbeddedPostgres(cluster, settings=FAST) as server:
         with pytest.raises(SettingsError, match=f"in use by process {os.getpid()}"):
@@ -119,6 +120,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.matrix(26)
 @pytest.mark.parametrize("kill_server_too", [False, True], ids=["orphan", "both-killed"])
 def test_starts_again_after_kill_of_its_owner(cluster: Path, kill_server_too: bool) -> None:
     owner = subprocess.Popen(
@@ -139,6 +141,7 @@ def test_starts_again_after_kill_of_its_owner(cluster: Path, kill_server_too: bo
         assert gone or psutil.Process(server_pid).status() == psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.matrix(26)
 def test_pid_file_of_another_living_program_is_no_obstacle(cluster: Path) -> None:
     pid_file = cluster / "cluster" / "postmaster.pid"
     pid_file.write_text(f"{os.getpid()}\n{cluster / 'cluster'}\n")

@@ -149,6 +149,7 @@ def health(machine: Machine) -> bool:
         return False
 
 
+@pytest.mark.matrix(25)
 def test_a_table_runs_from_submission_to_pictures_and_ctrl_c_leaves_nothing(
     machine: Machine,
 ) -> None:
@@ -187,6 +188,7 @@ def test_a_table_runs_from_submission_to_pictures_and_ctrl_c_leaves_nothing(
     assert (said.returncode, "nothing runs on" in said.stderr) == (1, True)
 
 
+@pytest.mark.matrix(26)
 def test_next_up_finds_the_data_even_after_a_kill(machine: Machine) -> None:
     up = machine.up()
     table = write_table(machine.folder)

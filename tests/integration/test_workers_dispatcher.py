@@ -65,6 +65,7 @@ def test_message_leaves_the_outbox_for_the_broker(dispatcher, settings, engine, 
     assert dispatcher.relay() == 0
 
 
+@pytest.mark.matrix(8)
 def test_message_waits_while_the_broker_is_away(dispatcher, settings, engine, job_id, caplog):
     folder = settings.broker_dir / "messages"
     away = folder.rename(settings.home / "away")
@@ -122,6 +123,7 @@ def server():
             yield server
 
 
+@pytest.mark.matrix(14)
 def test_process_outlives_its_database_and_ends_on_sigterm(server, tmp_path):
     migrate.upgrade(server.url)
     settings = Settings(database_url=server.url, home=tmp_path / "home", tick_s=0.1)

@@ -119,6 +119,7 @@ def test_portraits_shared_by_jobs_are_reconstructed_once(system, client):
     assert {executions(views)[key] for key in reconstructions} == {1}
 
 
+@pytest.mark.matrix(2)
 def test_retry_runs_the_failed_stage_and_what_hangs_on_it_alone(system, client):
     arm(system.settings)
     (job_id,) = client.submit(client.spec(21, 22, 23))
@@ -138,6 +139,7 @@ def test_retry_runs_the_failed_stage_and_what_hangs_on_it_alone(system, client):
     assert outcomes(job)["blend", 0] == ["succeeded"]
 
 
+@pytest.mark.matrix(16)
 def test_damaged_artifact_is_built_again_once(system, client):
     (first,) = system.wait_for_jobs(client.submit(client.spec(31, 32)))
     damaged = next(stage for stage in first.stages if stage.kind == "reconstruct")
@@ -197,6 +199,7 @@ def test_killed_dispatcher_is_replaced_and_nothing_is_lost(system, client):
     assert all(ends.count("succeeded") == 1 for job in views for ends in outcomes(job).values())
 
 
+@pytest.mark.matrix(17)
 def test_running_stage_shows_itself_and_stops_when_its_job_is_cancelled(system, client):
     (job_id,) = client.submit(client.spec(71, 72, params=ENDLESS))
 

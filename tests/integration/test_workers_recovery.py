@@ -41,6 +41,7 @@ def running(settings, tmp_path):
         yield system, Client.of(system)
 
 
+@pytest.mark.matrix(3)
 def test_worker_killed_in_every_kind_of_stage_costs_an_attempt_each(settings, tmp_path):
     points = "target:mid,reconstruct:before_finish,align:mid,blend:after_claim"
     with running(replace(settings, failpoint=points), tmp_path) as (system, client):
@@ -55,6 +56,7 @@ def test_worker_killed_in_every_kind_of_stage_costs_an_attempt_each(settings, tm
     assert all(stage.errors == 0 for stage in job.stages)
 
 
+@pytest.mark.matrix(5)
 def test_worker_that_stalls_is_fenced_and_one_that_leaves_hands_its_stage_back(settings, tmp_path):
     with running(settings, tmp_path) as (system, client):
         system.start_worker("stalls", failpoint="reconstruct:before_finish:stop")

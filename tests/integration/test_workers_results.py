@@ -22,6 +22,7 @@ class Planted:
         return Path.touch, (self.path,)
 
 
+@pytest.mark.matrix(24)
 def test_planted_pickle_is_not_loaded(settings, tmp_path):
     app = create_app(settings)
     app.backend.store_result("good", {"error": 0}, "SUCCESS")

@@ -8,41 +8,57 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from kombu import Connection
 
 from barber.standalone.postgres import free_port
+from tests.support.brokers import Broker, not_installed
 
 # Debian's /usr/sbin/rabbitmq-server changes the user; the script behind it does not.
 CANDIDATES = ("/usr/lib/rabbitmq/bin/rabbitmq-server", shutil.which("rabbitmq-server") or "")
 START_S = 90
 
 
-@contextmanager
-def rabbitmq() -> Iterator[str]:
-    """Starts a node; yields its address. Skips without the program, fails so in CI."""
-    server = next((path for path in CANDIDATES if path and Path(path).exists()), None)
-    if server is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("rabbitmq-server is not installed, and CI must test with it")
-        pytest.skip("rabbitmq-server is not installed")
-    with tempfile.TemporaryDirectory(prefix="barber-mq-") as folder:
+class RabbitMQ(Broker):
+    """A single node; what is durable survives `kill`."""
+
+    def __init__(self) -> None:
+        found = next((path for path in CANDIDATES if path and Path(path).exists()), None)
+        self._server = found or not_installed("rabbitmq-server")
+        self._folder = Path(tempfile.mkdtemp(prefix="barber-mq-"))
         port, epmd_port = free_port(), free_port()
-        environment = _environment(Path(folder), port, epmd_port)
-        with Path(folder, "log").open("wb") as log:
-            process = subprocess.Popen(
-                [server], env=environment, stdout=log, stderr=log, start_new_session=True
+        self._environment = _environment(self._folder, port, epmd_port)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"amqp://guest:guest@127.0.0.1:{port}//"
+
+    def start(self) -> None:
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._server],
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
-        url = f"amqp://guest:guest@127.0.0.1:{port}//"
-        try:
-            _wait_for(url, process, Path(folder, "log"))
-            yield url
-        finally:
-            _end(process, environment)
+        _wait_for(self.url, self._process, self._folder / "log")
+
+    def kill(self) -> None:
+        assert self._process is not None
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(timeout=20)
+
+    def wipe(self) -> None:
+        shutil.rmtree(self._folder / "data")
+
+    def remove(self) -> None:
+        if self._process is not None:
+            self.kill()
+            _end_name_server(self._environment)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _environment(folder: Path, port: int, epmd_port: int) -> dict[str, str]:
@@ -82,11 +98,8 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     pytest.fail(f"RabbitMQ did not start:\n{log.read_text()[-3000:]}")
 
 
-def _end(process: subprocess.Popen[bytes], environment: dict[str, str]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait(timeout=20)
-    # The node's name server is a daemon in a session of its own; it goes when no node is left.
+def _end_name_server(environment: dict[str, str]) -> None:
+    """The node's name server is a daemon in a session of its own; it goes when no node is left."""
     for _ in range(20):
         done = subprocess.run(
             ["epmd", "-kill"], env=environment, check=False, capture_output=True, timeout=10

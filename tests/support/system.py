@@ -89,6 +89,7 @@ class System:
     settings: Settings
     logs: Path
     processes: list[Process] = field(default_factory=list)
+    environ: dict[str, str] = field(default_factory=dict)  # for processes started from now on
 
     def __post_init__(self) -> None:
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -174,7 +175,7 @@ class System:
             popen = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
                 cwd=PROJECT,
-                env={**kept, **settings.to_env(), "OMP_NUM_THREADS": "1"},
+                env={**kept, **settings.to_env(), "OMP_NUM_THREADS": "1", **self.environ},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

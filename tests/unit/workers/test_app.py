@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from barber.settings import Settings
-from workers.app import create_app
+from workers.app import add_stage_queue, create_app
 
 DATABASE = "postgresql+psycopg2://u:p@127.0.0.1:1/none"
 
@@ -83,3 +83,21 @@ def test_parents_and_publishers_stay_without_torch():
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_rabbitmq_copies_the_queues_and_keeps_delays_itself(tmp_path):
+    settings = Settings(database_url=DATABASE, broker_url="amqp://u:p@broker//", home=tmp_path)
+    app = create_app(settings)
+    add_stage_queue(app, "a" * 64)
+
+    queues = app.amqp.queues.values()
+    assert {queue.name for queue in queues} == {"gpu", "cpu", "gpu-" + "a" * 16}
+    assert {queue.queue_arguments["x-queue-type"] for queue in queues} == {"quorum"}
+    assert {queue.exchange.type for queue in queues} == {"topic"}
+
+
+def test_other_brokers_have_plain_queues(settings):
+    queues = create_app(settings).amqp.queues.values()
+
+    assert {queue.exchange.type for queue in queues} == {"direct"}
+    assert {bool(queue.queue_arguments) for queue in queues} == {False}

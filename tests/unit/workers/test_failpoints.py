@@ -1,5 +1,7 @@
 """Failpoints: read from the setting, fired once."""
 
+import os
+import signal
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ from barber.errors import SettingsError, StageError
 from barber.plan import StageKind
 from barber.settings import Settings
 from workers.failpoints import Failpoints, Point
+from workers.retry import Action, judge
 
 
 def failpoints(tmp_path, text):
@@ -41,6 +44,20 @@ def test_kill_is_the_default_effect(tmp_path):
     )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+
+
+def test_error_is_one_that_is_tried_again(tmp_path):
+    with pytest.raises(OSError, match="align:mid") as caught:
+        failpoints(tmp_path, "align:mid:error").hit(StageKind.ALIGN, Point.MID)
+    assert judge(caught.value).action is Action.RETRY
+
+
+def test_poison_kills_each_time(tmp_path, monkeypatch):
+    killed = []
+    monkeypatch.setattr(os, "kill", lambda pid, sign: killed.append(sign))
+    for _ in range(2):
+        failpoints(tmp_path, "align:mid:poison").hit(StageKind.ALIGN, Point.MID)
+    assert killed == [signal.SIGKILL] * 2
 
 
 @pytest.mark.parametrize("text", ["align", "align:never", "shave:mid", "align:mid:explode"])

@@ -61,3 +61,10 @@ def test_missing_folder_is_a_broker_error(channel, tmp_path):
 
     with pytest.raises(ChannelError, match="cannot write a message"):
         channel._put("gpu", {"n": 1})
+
+
+def test_a_folder_that_is_away_is_an_empty_queue(channel, tmp_path):
+    (tmp_path / "messages").rmdir()
+
+    with pytest.raises(Empty):
+        channel._get("gpu")
