@@ -121,7 +121,7 @@ def _w_plus_alone(
     picture = bundle.generator.render(f, w_plus, noise)
     return Reconstruction(
         w_plus=w_plus,
-        fs=FSCode(f=f, s=w_plus),
+        fs=FSCode(f=f, s=w_plus.clone()),  # a file takes no tensor twice
         preview=to_pixels(picture),
         losses=losses,
     )

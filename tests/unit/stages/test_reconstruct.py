@@ -54,6 +54,8 @@ def test_w_plus_alone_renders_the_picture_of_w_plus_and_skips_the_fs_loop() -> N
     assert {report.phase for report in reports} == {"w_plus"} and reports[-1].done == 1.0
     whole = run()
     assert torch.equal(found.w_plus, whole.w_plus) and torch.equal(found.fs.s, found.w_plus)
+    stored = Reconstruction.from_bytes(found.to_bytes())
+    assert torch.equal(stored.fs.s, found.fs.s) and torch.equal(stored.w_plus, found.w_plus)
     picture = bundle.generator.synthesize(found.w_plus, Noise.zero())
     again = bundle.generator.render(found.fs.f, found.fs.s, Noise.zero())
     assert torch.allclose(again, picture, atol=1e-4)
