@@ -25,7 +25,6 @@ from barber.catalogue.jobs import JobView, StageView
 from barber.settings import Settings
 from barber.standalone.postgres import EmbeddedPostgres
 from tests.support.brokers import lose
-from tests.support.postgres import FAST
 from tests.support.studio import STAGES, Studio, disarmed, running_studio
 from tests.support.system import outcomes
 from tests.support.toys import BRISK
@@ -179,7 +178,7 @@ def measure(changes: dict[str, Any]) -> list[Measured]:
         Path(folder).chmod(0o755)  # run by root, the server is another user
         home = Path(folder) / "home"
         points = disarmed(home, POINTS)
-        with EmbeddedPostgres(Path(folder) / "data", settings=FAST) as server:
+        with EmbeddedPostgres(Path(folder) / "data") as server:
             migrate.upgrade(server.url)
             with running_studio(
                 "filesystem", server.url, home, failpoint=points, **changes

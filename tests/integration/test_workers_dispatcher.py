@@ -18,7 +18,7 @@ from barber.catalogue.db import open_engine, transaction
 from barber.catalogue.store import Store
 from barber.settings import Settings
 from barber.standalone.postgres import EmbeddedPostgres
-from tests.support.builders import hair_spec, register_portraits, submit
+from tests.support.builders import hair_spec, register_portraits, staff, submit
 from tests.support.postgres import FAST
 from workers.app import create_app
 from workers.dispatcher import Dispatcher
@@ -41,6 +41,8 @@ def job_id(settings, engine):
 def submit_one(settings, engine):
     portraits = register_portraits(engine, Store(settings.store_dir), 2)
     (job_id,) = submit(engine, [hair_spec(*portraits)])
+    with transaction(engine) as session:
+        staff(session)
     return job_id
 
 
