@@ -8,7 +8,7 @@ import os
 from alembic import context
 from sqlalchemy import Connection, create_engine, text
 
-from barber.catalogue import counts  # noqa: F401 (its tables belong to the metadata)
+from barber.catalogue import counts, refusals  # noqa: F401 (their tables belong to the metadata)
 from barber.catalogue.migrate import MIGRATION_LOCK
 from barber.catalogue.tables import Base
 from barber.settings import Settings
