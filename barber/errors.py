@@ -6,7 +6,10 @@
     |-- StageError          a stage could not finish (non-finite loss): fail, keep evidence
     |-- CatalogueError      the record refuses
     |   |-- NotFound        no such row
-    |   `-- Conflict        the row is not in a state that allows this
+    |   |-- Conflict        the row is not in a state that allows this
+    |   |-- Forbidden       this person may not do that
+    |   `-- LoginRefused    this is not somebody we know
+    |       `-- TooManyTries    and not for a while
     |-- StoreError          an artifact file is missing, damaged or cannot be written
     |   `-- SnapshotError   a stage cannot go on from what was kept of it: it starts over
     |-- SettingsError       the environment is at fault: value and remedy named
@@ -72,6 +75,22 @@ class NotFound(CatalogueError):
 
 class Conflict(CatalogueError):
     """The row is not in a state that allows the change."""
+
+
+class Forbidden(CatalogueError):
+    """The person has not the role that this takes."""
+
+
+class LoginRefused(CatalogueError):
+    """The name, the password, the link or the token is not right."""
+
+
+class TooManyTries(LoginRefused):
+    """Logging in failed too often; `wait_s` seconds from now it may be tried again."""
+
+    def __init__(self, message: str, *, wait_s: int) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
 
 
 class StoreError(BarberError):

@@ -13,6 +13,9 @@ from barber.errors import SettingsError
 DATABASE_DRIVER = "postgresql+psycopg2"
 BROKER_SCHEMES = ("filesystem", "amqp", "amqps", "pyamqp", "redis", "rediss")
 
+# Read by the conformance tests, and by the command line when it talks to a server.
+ELSEWHERE = {"BARBER_VECTORS", "BARBER_SERVER", "BARBER_TOKEN"}
+
 LEAST = {
     "threads": 1,
     "window": 1,
@@ -42,9 +45,10 @@ class Settings:
     backoff_s: float = 2.0  # before the first repeat after an error; doubles each time
     max_errors: int = 3  # attempts that end in an error before the stage fails
     max_losses: int = 5  # attempts that end with the worker before the stage fails
-    keep_days: float = 30.0  # what no job refers to any more is deleted when it is that old
     progress_s: float = 1.0  # least time between two progress writes of a stage
     min_free_mb: float = 256.0  # no stage is handed out while the store's disk has less
+    public_url: str = ""  # under which browsers reach the console: https://barber.example
+    proxies: int = 0  # in front of the console, whose X-Forwarded headers are believed
     failpoint: str = ""  # tests only: where a worker process shall end itself
     chaos: str = ""  # chaos runs only: toy stages, lost and doubled messages; see barber/chaos
 
@@ -60,6 +64,12 @@ class Settings:
                 urlsplit(url).port  # noqa: B018 - reading it checks it
             except ValueError as error:
                 raise SettingsError(f"BARBER_{name}_URL cannot be read: {error}") from None
+        public = urlsplit(self.public_url)
+        if self.public_url and not (public.scheme in ("http", "https") and public.netloc):
+            raise SettingsError(
+                f"BARBER_PUBLIC_URL is {self.public_url!r}: give the console's address, "
+                "such as https://barber.example"
+            )
         for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise SettingsError(
@@ -95,7 +105,7 @@ class Settings:
         """
         known = {f"BARBER_{name.upper()}": name for name in cls.__dataclass_fields__}
         given = {name: value for name, value in environ.items() if name.startswith("BARBER_")}
-        unknown = sorted(set(given) - set(known) - {"BARBER_VECTORS"})
+        unknown = sorted(set(given) - set(known) - ELSEWHERE)
         if unknown:
             raise SettingsError(f"unknown setting {unknown[0]}: see the table in README.md")
         if not given.get("BARBER_DATABASE_URL"):

@@ -19,12 +19,17 @@ def create_app(settings: Settings, *, hosts: Sequence[str] | None = None) -> Fla
             None accepts every name.
     """
     from dashboard import (
+        access,
+        account,
         api,
+        audit,
         batches,
+        doors,
         filters,
         health,
         jobs,
         paging,
+        people,
         portraits,
         problems,
         record,
@@ -37,6 +42,8 @@ def create_app(settings: Settings, *, hosts: Sequence[str] | None = None) -> Fla
     filters.register(app)
     problems.register(app)
     app.url_map.converters["id"] = paging.IdConverter
-    for noun in (batches, jobs, portraits, health, api):
+    app.jinja_env.globals.update(may=access.may, visitor_name=access.name)
+    for noun in (batches, jobs, portraits, health, api, doors, account, people, audit):
         app.register_blueprint(noun.blueprint)
+    access.check_declared(app)
     return app

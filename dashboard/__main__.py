@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 from flask import Flask
@@ -46,8 +47,15 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
     def load(self) -> Flask:
         """Called in the worker process, so that no database connection crosses a fork."""
-        hosts = (*LOOPBACK, "[::1]") if self.host in LOOPBACK else None
-        return create_app(self.settings, hosts=hosts)
+        return create_app(self.settings, hosts=hosts_for(self.settings, self.host))
+
+
+def hosts_for(settings: Settings, listening_on: str) -> tuple[str, ...] | None:
+    """The names under which the console may be asked; None when only the network knows them."""
+    here = (*LOOPBACK, "[::1]")
+    if settings.public_url:
+        return (urlsplit(settings.public_url).hostname or "", *here)
+    return here if listening_on in LOOPBACK else None
 
 
 def listen(host: str, port: int) -> socket.socket:

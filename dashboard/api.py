@@ -9,36 +9,42 @@ from typing import Any
 from flask import Blueprint, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
-from barber.catalogue import jobs
+from barber.catalogue import jobs, owners
 from barber.catalogue.jobs import BatchRow, JobRow, JobView, StageView
+from barber.catalogue.people_tables import Role
 from barber.errors import InputError
-from dashboard import record
-from dashboard.jobs import OPERATOR, status_asked
+from dashboard import access, record
+from dashboard.jobs import status_asked
 from dashboard.paging import Page, page_of, place, whole_number
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
 
 @blueprint.get("/batches")
+@access.needs(Role.VIEWER)
 def batches() -> ResponseReturnValue:
     """Batches, newest first: `?before=ID` gives the next page."""
     with record.transaction() as session:
         page = page_of(
-            lambda limit: jobs.batches(session, limit=limit, before=place(request.args)),
+            lambda limit: jobs.batches(
+                session, limit=limit, before=place(request.args), owner=access.owner()
+            ),
             key=lambda row: row.id,
         )
     return jsonify(batches=[_batch(row) for row in page.rows], next=_next(page))
 
 
 @blueprint.get("/batches/<id:batch_id>")
+@access.needs(Role.VIEWER)
 def batch(batch_id: int) -> ResponseReturnValue:
     """One batch with its counts and refused rows."""
     with record.transaction() as session:
-        row = jobs.batch(session, batch_id)
+        row = jobs.batch(session, batch_id, owner=access.owner())
     return jsonify(batch=_batch(row))
 
 
 @blueprint.get("/jobs")
+@access.needs(Role.VIEWER)
 def index() -> ResponseReturnValue:
     """Jobs, newest first: `?status=`, `?batch=`, `?before=`."""
     status, batch_id = status_asked(request.args), whole_number(request.args, "batch")
@@ -50,6 +56,7 @@ def index() -> ResponseReturnValue:
                 status=status,
                 limit=limit,
                 before=place(request.args),
+                owner=access.owner(),
             ),
             key=lambda row: row.id,
         )
@@ -57,14 +64,16 @@ def index() -> ResponseReturnValue:
 
 
 @blueprint.get("/jobs/<id:job_id>")
+@access.needs(Role.VIEWER)
 def show(job_id: int) -> ResponseReturnValue:
     """One job with its recipe, stages, attempts and events."""
     with record.transaction() as session:
-        view = jobs.job(session, job_id)
+        view = jobs.job(session, job_id, owner=access.owner())
     return jsonify(job=_whole(view))
 
 
 @blueprint.post("/jobs/<id:job_id>/retry")
+@access.needs(Role.OPERATOR)
 def retry(job_id: int) -> ResponseReturnValue:
     """Sets failed stages back; `{"stage": ID}` names one."""
     body = request.get_json(silent=True) or {}
@@ -74,15 +83,18 @@ def retry(job_id: int) -> ResponseReturnValue:
     wanted = {"stage": str(stage_id)} if stage_id is not None else {}
     with record.transaction() as session:
         stage = whole_number(wanted, "stage")
-        count = jobs.retry(session, job_id, by=OPERATOR, stage_id=stage)
+        owners.check_job(session, job_id, access.owner())
+        count = jobs.retry(session, job_id, by=access.by(), stage_id=stage)
     return jsonify(job_id=job_id, stages_set_back=count)
 
 
 @blueprint.post("/jobs/<id:job_id>/cancel")
+@access.needs(Role.OPERATOR)
 def cancel(job_id: int) -> ResponseReturnValue:
     """Stops the job; "running" in the answer means: at the next step of what runs."""
     with record.transaction() as session:
-        status = jobs.cancel(session, job_id, by=OPERATOR, why="asked for through the API")
+        owners.check_job(session, job_id, access.owner())
+        status = jobs.cancel(session, job_id, by=access.by(), why="asked for through the API")
     return jsonify(job_id=job_id, status=status)
 
 

@@ -10,9 +10,10 @@ from flask.typing import ResponseReturnValue
 
 from barber.catalogue import activity, counts, findings, jobs, workers
 from barber.catalogue.activity import RunningStage
+from barber.catalogue.people_tables import Role
 from barber.catalogue.status import JobStatus
 from barber.catalogue.workers import WorkerRow
-from dashboard import live, record
+from dashboard import access, live, record
 from dashboard.health import DISPATCHER, alive
 from dashboard.paging import page_of, place
 
@@ -31,17 +32,21 @@ BAR_ORDER = (
 
 
 @blueprint.get("/")
+@access.needs(Role.VIEWER)
 def overview() -> ResponseReturnValue:
     """All batches, newest first, and the workers."""
+    mine = access.owner()
     with record.transaction() as session:
         found = page_of(
-            lambda limit: jobs.batches(session, limit=limit, before=place(request.args)),
+            lambda limit: jobs.batches(
+                session, limit=limit, before=place(request.args), owner=mine
+            ),
             key=lambda row: row.id,
         )
-        totals = counts.totals(session)
+        totals = counts.totals(session, owner=mine)
         listed = workers.listed(session)
         paused = jobs.paused_all(session)
-        doing = {stage.worker: stage for stage in activity.running(session)}
+        doing = {stage.worker: stage for stage in activity.running(session, owner=mine)}
     return live.render(
         "overview.html",
         "_overview.html",
@@ -58,10 +63,11 @@ def overview() -> ResponseReturnValue:
 
 
 @blueprint.get("/batches/<id:batch_id>")
+@access.needs(Role.VIEWER)
 def show(batch_id: int) -> ResponseReturnValue:
     """One batch: how far it is, what was refused, its jobs."""
     with record.transaction() as session:
-        batch = jobs.batch(session, batch_id)
+        batch = jobs.batch(session, batch_id, owner=access.owner())
         warned = findings.warned(session, batch_id)
         warnings = findings.warnings_by_check(session, batch_id) if warned else {}
         found = page_of(

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from barber.catalogue import outbox, workers
 from barber.catalogue.workers import WorkerRow
-from dashboard import record
+from dashboard import access, record
 
 blueprint = Blueprint("health", __name__)
 
@@ -23,8 +23,12 @@ def alive(worker: WorkerRow) -> bool:
 
 
 @blueprint.get("/health")
+@access.open_to_everybody
 def health() -> ResponseReturnValue:
-    """503 when the catalogue cannot be reached; "degraded" when nobody would do some of it."""
+    """503 when the catalogue cannot be reached; "degraded" when nobody would do some of it.
+
+    Strangers, such as a load balancer, learn no more than that.
+    """
     try:
         with record.transaction() as session:
             rows = workers.listed(session)
@@ -35,9 +39,10 @@ def health() -> ResponseReturnValue:
     dispatchers = [w for w in rows if DISPATCHER in w.queues]
     present = [w for w in rows if DISPATCHER not in w.queues and alive(w)]
     whole = bool(present) and any(alive(w) for w in dispatchers) and not unserved
-    facts: dict[str, Any] = {
-        "status": "ok" if whole else "degraded",
-        "database": "ok",
+    facts: dict[str, Any] = {"status": "ok" if whole else "degraded", "database": "ok"}
+    if access.known_visitor() is None:
+        return jsonify(facts)
+    facts |= {
         "dispatcher_silent_s": min((round(w.silent_s, 1) for w in dispatchers), default=None),
         "workers": [
             {

@@ -10,13 +10,14 @@ from typing import Any
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from barber.catalogue import jobs
+from barber.catalogue import jobs, owners
 from barber.catalogue.jobs import JobView, StageView
+from barber.catalogue.people_tables import Role
 from barber.catalogue.status import JobStatus, StageStatus
 from barber.errors import InputError
 from barber.plan import PlannedStage, StageKind, plan
 from barber.spec import JobSpec
-from dashboard import live, record
+from dashboard import access, live, record
 from dashboard.graph import lay_out
 from dashboard.inputs import inputs, stage_words
 from dashboard.paging import page_of, place, whole_number
@@ -25,8 +26,8 @@ blueprint = Blueprint("jobs", __name__)
 
 POLL_S = 2
 LIST_POLL_S = 4
+WHY = "asked for on the job's page"
 SMALL_PX = 128  # pictures up to this side are shown with their pixels, not smoothed
-OPERATOR = "console"  # who asked, in the events; there are no accounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +42,17 @@ class StageCard:
 
 
 @blueprint.get("/jobs")
+@access.needs(Role.VIEWER)
 def index() -> ResponseReturnValue:
     """All jobs, newest first, of one status or batch when asked."""
     status, batch_id = status_asked(request.args), whole_number(request.args, "batch")
     before = place(request.args)
     with record.transaction() as session:
-        batch = jobs.batch(session, batch_id) if batch_id is not None else None
+        mine = access.owner()
+        batch = jobs.batch(session, batch_id, owner=mine) if batch_id is not None else None
         found = page_of(
             lambda limit: jobs.jobs(
-                session, batch_id=batch_id, status=status, limit=limit, before=before
+                session, batch_id=batch_id, status=status, limit=limit, before=before, owner=mine
             ),
             key=lambda row: row.id,
         )
@@ -67,32 +70,37 @@ def index() -> ResponseReturnValue:
 
 
 @blueprint.get("/jobs/<id:job_id>")
+@access.needs(Role.VIEWER)
 def show(job_id: int) -> ResponseReturnValue:
     """One job: inputs, stages, result or error, history."""
     with record.transaction() as session:
-        view = jobs.job(session, job_id)
+        view = jobs.job(session, job_id, owner=access.owner())
     return live.render(
         "job.html",
         "_job.html",
         poll_s=None if view.row.status.final else POLL_S,
-        **facts_of(view, datetime.now(UTC)),
+        **facts_of(view, datetime.now(UTC), operates=access.may(Role.OPERATOR)),
     )
 
 
 @blueprint.post("/jobs/<id:job_id>/retry")
+@access.needs(Role.OPERATOR)
 def retry(job_id: int) -> ResponseReturnValue:
     """Sets the failed stages back, or the one named by `stage`; finished stages stay."""
     with record.transaction() as session:
         stage_id = whole_number(request.form, "stage")
-        jobs.retry(session, job_id, by=OPERATOR, stage_id=stage_id)
+        owners.check_job(session, job_id, access.owner())
+        jobs.retry(session, job_id, by=access.by(), stage_id=stage_id, why=WHY)
     return redirect(url_for("jobs.show", job_id=job_id), 303)
 
 
 @blueprint.post("/jobs/<id:job_id>/cancel")
+@access.needs(Role.OPERATOR)
 def cancel(job_id: int) -> ResponseReturnValue:
     """Stops the job: what waits at once, what runs at its next step."""
     with record.transaction() as session:
-        jobs.cancel(session, job_id, by=OPERATOR, why="asked for on the job's page")
+        owners.check_job(session, job_id, access.owner())
+        jobs.cancel(session, job_id, by=access.by(), why=WHY)
     return redirect(url_for("jobs.show", job_id=job_id), 303)
 
 
@@ -108,8 +116,8 @@ def status_asked(arguments: Mapping[str, str]) -> JobStatus | None:
         raise InputError(f"status {text[:40]!r} is unknown: use one of {known}") from None
 
 
-def facts_of(view: JobView, now: datetime) -> dict[str, Any]:
-    """Everything that the job's page shows."""
+def facts_of(view: JobView, now: datetime, *, operates: bool) -> dict[str, Any]:
+    """Everything that the job's page shows, to somebody who may change it or may not."""
     planned = {(stage.kind, stage.slot): stage for stage in plan(view.spec)}
     cards = {
         stage.id: StageCard(
@@ -134,8 +142,8 @@ def facts_of(view: JobView, now: datetime) -> dict[str, Any]:
         "failed": failed,
         "latest": _latest(view),
         "small": side <= SMALL_PX,
-        "can_retry": view.row.status.final and (bool(failed) or stopped),
-        "can_cancel": not view.row.status.final and not view.row.cancel_requested,
+        "can_retry": operates and view.row.status.final and (bool(failed) or stopped),
+        "can_cancel": operates and not view.row.status.final and not view.row.cancel_requested,
         "seconds": _job_seconds(view, now),
     }
 

@@ -1,4 +1,8 @@
-"""Pictures: portraits by key, artifact pictures by digest, previews of running stages."""
+"""Pictures: portraits by key, artifact pictures by digest, previews of running stages.
+
+A digest of 256 bits is known only to those who were shown it, so it is proof enough to whoever is
+logged in; a stage's number is not.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,11 @@ import re
 from flask import Blueprint, Response, abort, request
 
 from barber import pixels
-from barber.catalogue import portraits, stages
+from barber.catalogue import owners, portraits, stages
+from barber.catalogue.people_tables import Role
 from barber.errors import NotFound, StoreError
 from barber.spec import PortraitKey
-from dashboard import record
+from dashboard import access, record
 
 blueprint = Blueprint("portraits", __name__)
 
@@ -21,12 +26,14 @@ FOREVER = "private, max-age=31536000, immutable"  # a digest's bytes never chang
 
 
 @blueprint.get("/files/<sha256>")
+@access.needs(Role.VIEWER)
 def file(sha256: str) -> Response:
     """A picture of the store; other files of the store are not for browsers."""
     return _picture(sha256)
 
 
 @blueprint.get("/portraits/<key>.png")
+@access.needs(Role.VIEWER)
 def portrait(key: str) -> Response:
     """A registered portrait, at the size that the stages see."""
     _check_digest(key)
@@ -36,9 +43,11 @@ def portrait(key: str) -> Response:
 
 
 @blueprint.get("/stages/<id:stage_id>/preview.png")
+@access.needs(Role.VIEWER)
 def preview(stage_id: int) -> Response:
     """The last preview of a running stage; pages add `?step=` so that each step is fetched."""
     with record.transaction() as session:
+        owners.check_stage(session, stage_id, access.owner())
         latest = stages.preview(session, stage_id)
     if latest is None:
         raise NotFound(f"stage {stage_id} has no preview")

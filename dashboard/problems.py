@@ -8,22 +8,33 @@ from __future__ import annotations
 import logging
 import secrets
 
-from flask import Flask, jsonify, render_template, request
+from flask import Flask, jsonify, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DBAPIError, OperationalError
 from werkzeug.exceptions import HTTPException, SecurityError
 
-from barber.errors import BarberError, Conflict, InputError, NotFound
+from barber.errors import (
+    BarberError,
+    Conflict,
+    Forbidden,
+    InputError,
+    LoginRefused,
+    NotFound,
+    TooManyTries,
+)
 
 log = logging.getLogger(__name__)
 
 CODES = {
     400: ("bad_request", "That cannot be asked"),
+    401: ("not_logged_in", "Who are you?"),
     403: ("refused", "Refused"),
     404: ("not_found", "Nothing here"),
     405: ("method_not_allowed", "Not this way"),
     409: ("conflict", "Not possible now"),
     413: ("too_large", "Too large"),
+    415: ("unsupported_type", "Not this kind"),
+    429: ("too_many_tries", "Not so fast"),
     500: ("internal", "Something broke"),
     503: ("unavailable", "The catalogue is away"),
 }
@@ -90,7 +101,21 @@ def _ours(error: BarberError) -> ResponseReturnValue:
         return answer(409, str(error))
     if isinstance(error, InputError):
         return answer(400, str(error))
+    if isinstance(error, Forbidden):
+        return answer(403, str(error))
+    if isinstance(error, LoginRefused):
+        return _stranger(error)
     return _unexpected(error)
+
+
+def _stranger(error: LoginRefused) -> ResponseReturnValue:
+    wait = isinstance(error, TooManyTries)
+    response = make_response(answer(429 if wait else 401, str(error)))
+    if isinstance(error, TooManyTries):
+        response.headers["Retry-After"] = str(error.wait_s)
+    else:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="barber"'
+    return response
 
 
 def _away(error: OperationalError) -> ResponseReturnValue:

@@ -1,7 +1,8 @@
 """What keeps other web pages away from the console: headers, a session secret, CSRF tokens.
 
-A change needs a same-origin request that carries the token of its session. A script without a
-session may instead send JSON to the API: a browser never lets a foreign page do that unasked.
+A change needs a same-origin request, and, where the browser's cookie says who asks, the token of
+its session. Tokens are compared with the session's own: it is kept whole, signed and out of sight,
+so that a page shows the same one each time and costs nothing when it has not changed.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, abort, request, session
+from flask import Flask, Response, abort, current_app, request, session
+from werkzeug.middleware.proxy_fix import ProxyFix
 
+from barber.catalogue import logins
 from barber.settings import Settings
+from dashboard import access
 
 SECRET_FILE = "console.secret"  # noqa: S105  # a file name, not a secret
 TOKEN_FIELD = "csrf_token"  # noqa: S105  # a form field's name
 TOKEN_HEADER = "X-CSRF-Token"  # noqa: S105  # a header's name
+SAFE = ("GET", "HEAD", "OPTIONS")
 
 HEADERS = {
     "Content-Security-Policy": "; ".join(
@@ -46,16 +51,27 @@ HEADERS = {
 def guard(app: Flask, settings: Settings, *, hosts: Sequence[str] | None) -> None:
     """Gives the application its secret, its cookie rules and its checks."""
     secret = session_secret(settings.home)
+    public = urlsplit(settings.public_url)
+    if settings.proxies:
+        far = {"x_for": settings.proxies, "x_proto": settings.proxies}
+        app.wsgi_app = ProxyFix(app.wsgi_app, **far)  # type: ignore[method-assign]
     app.config.update(
         SECRET_KEY=secret,
         # Cookies of one host are shared by all its ports: two consoles need two names.
         SESSION_COOKIE_NAME=f"barber_{hashlib.sha256(secret).hexdigest()[:8]}",
         SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Strict",
+        # Not Strict: a deep link in a mail would find nobody logged in. Changes take a token.
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=public.scheme == "https",
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=logins.LONGEST,
+        PUBLIC_HOST=public.netloc,
         MAX_CONTENT_LENGTH=1 << 20,
         TRUSTED_HOSTS=list(hosts) if hosts is not None else None,
     )
     app.before_request(_check_origin)
+    app.before_request(access.guard)
+    app.before_request(_check_token)
     app.after_request(_add_headers)
     app.jinja_env.globals["csrf_token"] = csrf_token
 
@@ -88,14 +104,21 @@ def csrf_token() -> str:
 
 
 def _check_origin() -> None:
-    if request.method in ("GET", "HEAD", "OPTIONS"):
+    if request.method in SAFE:
         return
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.host:
-        abort(403, f"a change asked for by another site ({origin}) is refused")
-    if request.path.startswith("/api/") and request.mimetype == "application/json":
+    known = (request.host, current_app.config["PUBLIC_HOST"] or request.host)
+    if origin is not None and urlsplit(origin).netloc not in known:
+        abort(403, f"a change asked for by another site ({origin[:200]}) is refused")
+
+
+def _check_token() -> None:
+    if request.method in SAFE or request.endpoint is None or "Authorization" in request.headers:
         return
-    given = request.form.get(TOKEN_FIELD) or request.headers.get(TOKEN_HEADER, "")
+    # No foreign page can send JSON unasked; without a login there is nothing to borrow either.
+    if access.COOKIE not in session and request.mimetype == "application/json":
+        return
+    given = request.headers.get(TOKEN_HEADER) or request.form.get(TOKEN_FIELD, "")
     if not hmac.compare_digest(given.encode(), session.get("csrf", "").encode()) or not given:
         abort(403, "the form has expired: go back, reload the page and try again")
 
@@ -103,6 +126,8 @@ def _check_origin() -> None:
 def _add_headers(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    if current_app.config["SESSION_COOKIE_SECURE"]:
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
     if "Cache-Control" not in response.headers:
         response.headers["Cache-Control"] = "no-store"
     return response

@@ -8,9 +8,8 @@ import os
 from alembic import context
 from sqlalchemy import Connection, create_engine, text
 
-from barber.catalogue import counts, refusals  # noqa: F401 (their tables belong to the metadata)
+from barber.catalogue import counts, tables  # noqa: F401 (all belong to the metadata)
 from barber.catalogue.migrate import MIGRATION_LOCK
-from barber.catalogue.tables import Base
 from barber.settings import Settings
 
 
@@ -23,7 +22,7 @@ def migrate(connection: Connection) -> None:
     """One transaction for all migrations, so that a failing one leaves nothing behind."""
     context.configure(
         connection=connection,
-        target_metadata=Base.metadata,
+        target_metadata=tables.Base.metadata,
         compare_type=True,
         include_name=_ours,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from barber.catalogue.owners import owned
 from barber.catalogue.status import StageStatus
 from barber.catalogue.tables import Job, Stage
 from barber.plan import StageKind
@@ -24,14 +25,16 @@ class RunningStage:
     progress: float  # 0..1
 
 
-def running(session: Session) -> list[RunningStage]:
-    """Every running stage, oldest first."""
+def running(session: Session, *, owner: int | None = None) -> list[RunningStage]:
+    """Every running stage, oldest first; of `owner`, those of their batches alone."""
     query = (
         select(Stage.id, Stage.job_id, Job.name, Stage.kind, Stage.worker, Stage.progress)
         .join(Job, Job.id == Stage.job_id)
         .where(Stage.status == StageStatus.RUNNING)
         .order_by(Stage.id)
     )
+    if owner is not None:
+        query = query.where(owned(owner))
     return [
         RunningStage(
             stage_id=stage_id,

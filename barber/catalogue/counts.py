@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from sqlalchemy import BigInteger, Identity, func, select, text, union_all
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from barber.catalogue.base import Base
 from barber.catalogue.status import JobStatus
-from barber.catalogue.tables import Base
+from barber.catalogue.tables import Batch
 
 EVERY_BATCH = 0  # in `job_count`: the sum over all batches
 
@@ -66,10 +67,17 @@ def of_batches(session: Session, batch_ids: Iterable[int]) -> dict[int, dict[Job
     return counts
 
 
-def totals(session: Session) -> dict[JobStatus, int]:
-    """Jobs by status over all batches; every status is present."""
-    folded = select(JobCount.status, JobCount.jobs).where(JobCount.batch_id == EVERY_BATCH)
-    parts = union_all(folded, select(JobChange.status, JobChange.jobs)).subquery()
+def totals(session: Session, *, owner: int | None = None) -> dict[JobStatus, int]:
+    """Jobs by status over all batches, or those of `owner`; every status is present."""
+    folded = select(JobCount.status, JobCount.jobs)
+    changes = select(JobChange.status, JobChange.jobs)
+    if owner is None:
+        folded = folded.where(JobCount.batch_id == EVERY_BATCH)
+    else:
+        mine = select(Batch.id).where(Batch.owner_id == owner)
+        folded = folded.where(JobCount.batch_id.in_(mine))
+        changes = changes.where(JobChange.batch_id.in_(mine))
+    parts = union_all(folded, changes).subquery()
     query = select(parts.c.status, func.sum(parts.c.jobs)).group_by(parts.c.status)
     counted = {JobStatus(status): int(jobs) for status, jobs in session.execute(query)}
     return dict.fromkeys(JobStatus, 0) | counted

@@ -11,7 +11,8 @@ from sqlalchemy import insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from barber.catalogue import events
+from barber.catalogue import audit, events
+from barber.catalogue.audit import Actor, Verb
 from barber.catalogue.operate import (
     PRIORITIES,
     cancel,
@@ -128,7 +129,8 @@ def submit(
     check_deadline(session, deadline)
     values = {
         "name": name,
-        "submitted_by": submitted_by,
+        "submitted_by": None if submitted_by is None else str(submitted_by),
+        "owner_id": submitted_by.person_id if isinstance(submitted_by, Actor) else None,
         "idempotency_key": idempotency_key,
         "refused": [dict(row) for row in refused],
     }
@@ -144,6 +146,8 @@ def submit(
         _insert_stages(session, zip(job_ids, jobs, strict=True), max_errors, max_losses)
     data = {"jobs": len(jobs), "refused": len(refused), "by": submitted_by}
     events.record(session, EventKind.SUBMITTED, batch_id=batch_id, data=data)
+    told = {"name": name, "jobs": len(jobs), "refused": len(refused)}
+    audit.record(session, Verb.SUBMIT, submitted_by, batch_id=batch_id, data=told)
     return batch_id
 
 

@@ -13,13 +13,15 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from barber.catalogue import events, flow, locks
+from barber.catalogue import audit, events, flow, locks
+from barber.catalogue.audit import Verb
 from barber.catalogue.status import EventKind, JobStatus, StageStatus
 from barber.catalogue.tables import Batch, Control, Job, Stage
 from barber.errors import Conflict, InputError, NotFound
 
 PRIORITIES = range(-1000, 1001)
 OPEN = (JobStatus.QUEUED, JobStatus.RUNNING)
+EVERYTHING = "everything"  # what the audit log calls the whole system
 
 
 def cancel(session: Session, job_id: int, *, by: str, why: str = "") -> JobStatus:
@@ -74,21 +76,25 @@ def _cancel(session: Session, job_ids: Sequence[int], *, by: str, why: str) -> i
     for job_id in touched:
         kind = EventKind.CANCEL_REQUESTED if job_id in still_running else EventKind.JOB_CANCELLED
         events.record(session, kind, job_id=job_id, data={"by": by, "why": why})
+        audit.record(session, Verb.CANCEL, by, why=why, job_id=job_id)
     return len(touched)
 
 
-def pause(session: Session, job_id: int, *, by: str, paused: bool = True) -> None:
+def pause(session: Session, job_id: int, *, by: str, why: str = "", paused: bool = True) -> None:
     """Nothing new of the job is handed out; what is out finishes. Raises NotFound."""
     _change(session, job_id, paused=paused)
-    events.record(session, _told(paused), job_id=job_id, data={"by": by})
+    events.record(session, _told(paused), job_id=job_id, data={"by": by, "why": why})
+    audit.record(session, _verb(paused), by, why=why, job_id=job_id)
 
 
-def resume(session: Session, job_id: int, *, by: str) -> None:
+def resume(session: Session, job_id: int, *, by: str, why: str = "") -> None:
     """Ends `pause`. Raises NotFound."""
-    pause(session, job_id, by=by, paused=False)
+    pause(session, job_id, by=by, why=why, paused=False)
 
 
-def pause_batch(session: Session, batch_id: int, *, by: str, paused: bool = True) -> None:
+def pause_batch(
+    session: Session, batch_id: int, *, by: str, why: str = "", paused: bool = True
+) -> None:
     """Nothing new of the batch is handed out. Raises NotFound."""
     _require_batch(session, batch_id)
     session.execute(
@@ -97,27 +103,29 @@ def pause_batch(session: Session, batch_id: int, *, by: str, paused: bool = True
         .values(paused=paused)
         .execution_options(synchronize_session=False)
     )
-    events.record(session, _told(paused), batch_id=batch_id, data={"by": by})
+    events.record(session, _told(paused), batch_id=batch_id, data={"by": by, "why": why})
+    audit.record(session, _verb(paused), by, why=why, batch_id=batch_id)
 
 
-def resume_batch(session: Session, batch_id: int, *, by: str) -> None:
+def resume_batch(session: Session, batch_id: int, *, by: str, why: str = "") -> None:
     """Ends `pause_batch`. Raises NotFound."""
-    pause_batch(session, batch_id, by=by, paused=False)
+    pause_batch(session, batch_id, by=by, why=why, paused=False)
 
 
-def pause_all(session: Session, *, by: str, paused: bool = True) -> None:
+def pause_all(session: Session, *, by: str, why: str = "", paused: bool = True) -> None:
     """Nothing new is handed out at all."""
     if paused:
         statement = upsert(Control).values(name=locks.PAUSE, value={"by": by})
         session.execute(statement.on_conflict_do_nothing())
     else:
         session.execute(delete(Control).where(Control.name == locks.PAUSE))
-    events.record(session, _told(paused), data={"by": by})
+    events.record(session, _told(paused), data={"by": by, "why": why})
+    audit.record(session, _verb(paused), by, why=why, subject=EVERYTHING)
 
 
-def resume_all(session: Session, *, by: str) -> None:
+def resume_all(session: Session, *, by: str, why: str = "") -> None:
     """Ends `pause_all`; jobs and batches that are paused by themselves stay so."""
-    pause_all(session, by=by, paused=False)
+    pause_all(session, by=by, why=why, paused=False)
 
 
 def paused_all(session: Session) -> bool:
@@ -125,7 +133,7 @@ def paused_all(session: Session) -> bool:
     return session.scalar(select(Control.name).where(Control.name == locks.PAUSE)) is not None
 
 
-def set_priority(session: Session, job_id: int, priority: int, *, by: str) -> None:
+def set_priority(session: Session, job_id: int, priority: int, *, by: str, why: str = "") -> None:
     """Moves a job forward or back among those that wait.
 
     Raises:
@@ -138,11 +146,15 @@ def set_priority(session: Session, job_id: int, priority: int, *, by: str) -> No
             f"give one from {PRIORITIES[0]} to {PRIORITIES[-1]}"
         )
     _change(session, job_id, priority=priority)
-    data = {"by": by, "priority": priority}
+    data = {"by": by, "why": why, "priority": priority}
     events.record(session, EventKind.PRIORITY, job_id=job_id, data=data)
+    told = {"priority": priority}
+    audit.record(session, Verb.PRIORITY, by, why=why, job_id=job_id, data=told)
 
 
-def set_deadline(session: Session, job_id: int, deadline: datetime | None, *, by: str) -> None:
+def set_deadline(
+    session: Session, job_id: int, deadline: datetime | None, *, by: str, why: str = ""
+) -> None:
     """Says by when a job must have ended; None lets it take its time.
 
     Raises:
@@ -159,8 +171,10 @@ def set_deadline(session: Session, job_id: int, deadline: datetime | None, *, by
         raise Conflict(f"the deadline of job {job_id} has passed: retry it when it has ended")
     check_deadline(session, deadline)
     _change(session, job_id, deadline=deadline)
-    data = {"by": by, "deadline": deadline and deadline.isoformat()}
+    told = {"deadline": deadline and deadline.isoformat()}
+    data = {"by": by, "why": why, **told}
     events.record(session, EventKind.DEADLINE, job_id=job_id, data=data)
+    audit.record(session, Verb.DEADLINE, by, why=why, job_id=job_id, data=told)
 
 
 def check_deadline(session: Session, deadline: datetime | None) -> None:
@@ -171,6 +185,10 @@ def check_deadline(session: Session, deadline: datetime | None) -> None:
 
 def _told(paused: bool) -> EventKind:
     return EventKind.PAUSED if paused else EventKind.RESUMED
+
+
+def _verb(paused: bool) -> Verb:
+    return Verb.PAUSE if paused else Verb.RESUME
 
 
 def _change(session: Session, job_id: int, **values: Any) -> None:

@@ -17,7 +17,8 @@ from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session, aliased
 
-from barber.catalogue import events, flow, locks
+from barber.catalogue import audit, events, flow, locks
+from barber.catalogue.audit import Verb
 from barber.catalogue.operate import check_deadline
 from barber.catalogue.status import ArtifactStatus, EventKind, JobStatus, StageStatus
 from barber.catalogue.tables import Artifact, ArtifactFile, Job, Stage
@@ -42,6 +43,7 @@ def retry(
     by: str,
     stage_id: int | None = None,
     deadline: datetime | None = None,
+    why: str = "",
 ) -> int:
     """Sets failed and cancelled stages back, with fresh budgets; nothing that succeeded runs again.
 
@@ -51,6 +53,7 @@ def retry(
         by: Who asks.
         stage_id: Of several failed stages, only this one.
         deadline: A new one; without it, one that has passed is taken away.
+        why: For people.
 
     Returns:
         How many stages were set back.
@@ -78,8 +81,7 @@ def retry(
     if not moved and status is not JobStatus.CANCELLED:
         raise Conflict(f"job {job_id} is {status} and has no failed stage: nothing to retry")
     _open_again(session, job_id, status, deadline)
-    data = {"by": by, "stages": [row.id for row in moved]}
-    events.record(session, EventKind.RETRIED, job_id=job_id, data=data)
+    _tell(session, job_id, by, why, {"stages": [row.id for row in moved]})
     reopened = flow.reopen(session, job_id)
     flow.settle(session, job_id)
     return len(moved) + reopened
@@ -119,8 +121,7 @@ def run_from(session: Session, job_id: int, kind: StageKind, *, by: str, why: st
         session, StageStatus.PENDING, Stage.id.in_(again), Stage.status.in_(ENDED), **FRESH
     )
     flow.reopen(session, job_id)
-    data = {"by": by, "why": why, "from": kind, "stages": [row.id for row in moved]}
-    events.record(session, EventKind.RETRIED, job_id=job_id, data=data)
+    _tell(session, job_id, by, why, {"from": kind, "stages": [row.id for row in moved]})
     flow.settle(session, job_id)
     return len(moved)
 
@@ -165,10 +166,17 @@ def change_params(
         .execution_options(synchronize_session=False)
     )
     flow.reopen(session, job_id)
-    data = {"by": by, "why": why, "params": dict(changes), "before": before.params.to_json()}
-    events.record(session, EventKind.RETRIED, job_id=job_id, data=data)
+    told = {"params": dict(changes), "before": before.params.to_json()}
+    _tell(session, job_id, by, why, told)
     flow.settle(session, job_id)
     return len({stage.id for stage in changed} | set(rest))
+
+
+def _tell(session: Session, job_id: int, by: str, why: str, told: Mapping[str, Any]) -> None:
+    """Writes a retry into the job's story and into the audit log."""
+    data = {"by": by, "why": why, **told}
+    events.record(session, EventKind.RETRIED, job_id=job_id, data=data)
+    audit.record(session, Verb.RETRY, by, why=why, job_id=job_id, data=told)
 
 
 def _ended(session: Session, job_id: int) -> JobStatus:

@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from barber.catalogue.owners import owned
 from barber.catalogue.status import JobStatus, StageStatus
 from barber.catalogue.tables import Batch, Job, Stage
 from barber.plan import StageKind
@@ -29,6 +30,7 @@ class Selection:
     text: str | None = None  # part of the name or of the error, upper and lower case alike
     since: datetime | None = None  # submitted at this moment or later
     until: datetime | None = None  # submitted before
+    owner: int | None = None  # of batches of this person
 
     @property
     def is_everything(self) -> bool:
@@ -46,6 +48,8 @@ class Selection:
             found.append(Job.id.in_(self.job_ids))
         if self.batch_id is not None:
             found.append(Job.batch_id == self.batch_id)
+        if self.owner is not None:
+            found.append(owned(self.owner))
         if self.statuses:
             found.append(Job.status.in_(self.statuses))
         if self.bundle is not None:

@@ -8,27 +8,28 @@ Source: queue design, section 3.1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Computed,
-    DateTime,
     ForeignKey,
     Identity,
     Index,
-    MetaData,
     Text,
     UniqueConstraint,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, REAL, SMALLINT
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, SMALLINT
+from sqlalchemy.orm import Mapped, mapped_column
 
+from barber.catalogue.base import Base
+from barber.catalogue.base import digest as _digest
+from barber.catalogue.base import one_of as _one_of
+from barber.catalogue.people_tables import Person
 from barber.catalogue.status import (
     ArtifactStatus,
     JobStatus,
@@ -38,41 +39,8 @@ from barber.catalogue.status import (
 )
 from barber.plan import StageKind
 
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
-HEX_DIGEST = "^[0-9a-f]{64}$"
-
-
-def _one_of(column: str, words: Iterable[str]) -> str:
-    return f"{column} IN ({', '.join(repr(str(word)) for word in words)})"
-
-
-def _digest(column: str) -> str:
-    return f"{column} ~ '{HEX_DIGEST}'"
-
-
 FINAL_JOB = _one_of("status", [s for s in JobStatus if s.final])
 FINAL_STAGE = _one_of("status", [s for s in StageStatus if s.final])
-
-
-class Base(DeclarativeBase):
-    """What all tables share: names of constraints, and types of columns."""
-
-    metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        datetime: DateTime(timezone=True),
-        str: Text,
-        float: REAL,
-        bytes: BYTEA,
-        dict[str, Any]: JSONB,
-        list[dict[str, Any]]: JSONB,
-        list[str]: ARRAY(Text),
-    }
 
 
 class Portrait(Base):
@@ -107,6 +75,7 @@ class Batch(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     name: Mapped[str]
     submitted_by: Mapped[str | None]
+    owner_id: Mapped[int | None] = mapped_column(ForeignKey(Person.id), index=True)
     paused: Mapped[bool] = mapped_column(server_default=text("false"))
     idempotency_key: Mapped[str | None] = mapped_column(unique=True)
     refused: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'::jsonb"))
@@ -328,6 +297,25 @@ class Outbox(Base):
     tries: Mapped[int] = mapped_column(server_default=text("0"))
     not_before: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class RefusedMessage(Base):
+    """A message that nobody will work on: not ours, impossible, or not to be published."""
+
+    __tablename__ = "refused_message"
+    __table_args__ = (
+        CheckConstraint("source IN ('broker', 'outbox')", name="source"),
+        CheckConstraint(_digest("fingerprint"), name="fingerprint_hex"),
+        CheckConstraint("times > 0", name="times"),
+    )
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(unique=True)  # equal ones are one row
+    source: Mapped[str]
+    reason: Mapped[str]
+    message: Mapped[str]  # its beginning, for people
+    times: Mapped[int] = mapped_column(server_default=text("1"))
+    first_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Worker(Base):

@@ -158,9 +158,13 @@ class JobView:
     events: tuple[EventRow, ...]  # oldest first, the latest 200
 
 
-def batches(session: Session, *, limit: int = 50, before: int | None = None) -> list[BatchRow]:
-    """Batches, newest first; `before` continues below that id."""
+def batches(
+    session: Session, *, limit: int = 50, before: int | None = None, owner: int | None = None
+) -> list[BatchRow]:
+    """Batches, newest first; `before` continues below that id, `owner` sees theirs alone."""
     query = select(*Batch.__table__.c).order_by(Batch.id.desc()).limit(limit)
+    if owner is not None:
+        query = query.where(Batch.owner_id == owner)
     if before is not None:
         query = query.where(Batch.id < before)
     rows = session.execute(query).all()
@@ -183,9 +187,9 @@ def batches(session: Session, *, limit: int = 50, before: int | None = None) -> 
     ]
 
 
-def batch(session: Session, batch_id: int) -> BatchRow:
-    """One batch. Raises NotFound."""
-    found = batches(session, limit=1, before=batch_id + 1)
+def batch(session: Session, batch_id: int, *, owner: int | None = None) -> BatchRow:
+    """One batch; for `owner` only one of theirs. Raises NotFound."""
+    found = batches(session, limit=1, before=batch_id + 1, owner=owner)
     if not found or found[0].id != batch_id:
         raise NotFound(f"no batch {batch_id}")
     return found[0]
@@ -198,9 +202,12 @@ def jobs(
     status: str | None = None,
     limit: int = 50,
     before: int | None = None,
+    owner: int | None = None,
 ) -> list[JobRow]:
-    """Jobs, newest first; `before` continues below that id."""
+    """Jobs, newest first; `before` continues below that id, `owner` sees theirs alone."""
     where = []
+    if owner is not None:
+        where.append(Batch.owner_id == owner)
     if batch_id is not None:
         where.append(Job.batch_id == batch_id)
     if status is not None:
@@ -212,9 +219,10 @@ def jobs(
     return [_job_row(*found) for found in _job_rows(session, *where, order=newest, limit=limit)]
 
 
-def job(session: Session, job_id: int) -> JobView:
-    """One job in full. Raises NotFound."""
-    found = _job_rows(session, Job.id == job_id, order=Job.id, limit=1)
+def job(session: Session, job_id: int, *, owner: int | None = None) -> JobView:
+    """One job in full; for `owner` only one of theirs. Raises NotFound."""
+    mine = () if owner is None else (Batch.owner_id == owner,)
+    found = _job_rows(session, Job.id == job_id, *mine, order=Job.id, limit=1)
     if not found:
         raise NotFound(f"no job {job_id}")
     row = found[0][0]

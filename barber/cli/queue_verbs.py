@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import sys
 from collections.abc import Mapping
-from dataclasses import fields
-from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -18,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from barber.catalogue import jobs as record
+from barber.catalogue.audit import local_user
 from barber.catalogue.db import transaction
 from barber.catalogue.jobs import BatchRow, JobRow, JobView, StageView
 from barber.catalogue.status import JobStatus
 from barber.cli.catalogue import Connection, catalogue_options, connect
-from barber.cli.deadlines import deadline_here
 from barber.cli.method_options import noise_option, settings_option
 from barber.cli.photograph_verbs import photograph_options
 from barber.cli.preflight_options import (
@@ -31,6 +25,7 @@ from barber.cli.preflight_options import (
     preflight_options,
     warning_lines,
 )
+from barber.cli.printing import plain, print_table
 from barber.manifest import find_bundle, landmarks_file, read_manifest
 from barber.photographs.portraits import AlignPolicy
 from barber.preflight.findings import Check, Finding
@@ -51,7 +46,6 @@ WARNINGS_TOLD = 20
 @noise_option
 @photograph_options
 @preflight_options
-@click.option("--deadline", help="By when it must have ended: 06:30, 2h, 2026-11-23T06:30.")
 @click.option("--watch", "watching", is_flag=True, help="Stay and show the progress.")
 @click.option("--accept-valid", is_flag=True, help="Queue the sound rows, record the others.")
 @click.option("--again", is_flag=True, help="Queue the table although it was queued before.")
@@ -67,7 +61,6 @@ def submit(
     landmarks: Path | None,
     allow: frozenset[Check],
     parse: bool,
-    deadline: str | None,
     watching: bool,
     accept_valid: bool,
     again: bool,
@@ -78,7 +71,6 @@ def submit(
     with connect(environ, home) as connection:
         bundle = find_bundle(connection.settings.bundle, connection.settings.bundles_dir)
         manifest = read_manifest(bundle)
-        moment = deadline_here(connection, deadline) if deadline else None
         with measuring(quiet=as_json) as on_progress:
             done = submit_table(
                 connection.engine,
@@ -103,8 +95,7 @@ def submit(
                 ),
                 accept_valid=accept_valid,
                 again=again,
-                submitted_by=_user(),
-                deadline=moment,
+                submitted_by=local_user(),
             )
         _tell_submission(done, connection, as_json=as_json and not watching)
         return _watch(connection, done.batch_id, as_json=as_json) if watching else 0
@@ -133,7 +124,7 @@ def jobs(
     if as_json:
         click.echo(json.dumps([plain(row) for row in rows]))
         return
-    _print(_job_table(rows) if rows else Text("no jobs"))
+    print_table(_job_table(rows) if rows else Text("no jobs"))
 
 
 @click.command()
@@ -163,19 +154,6 @@ def watch(environ: Mapping[str, str], batch: int, home: Path | None, as_json: bo
     """Show a batch until it is over; the code is 0 when all of its jobs succeeded."""
     with connect(environ, home) as connection:
         return _watch(connection, batch, as_json=as_json)
-
-
-def plain(value: Any) -> Any:
-    """A row of the catalogue as JSON data; times in ISO form."""
-    if hasattr(value, "__dataclass_fields__"):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
-    return str(value) if isinstance(value, StrEnum) else value
 
 
 def _watch(connection: Connection, batch_id: int, *, as_json: bool) -> int:
@@ -231,11 +209,9 @@ def _job_table(rows: list[JobRow]) -> Table:
 def _show_job(view: JobView, result: Path | None) -> None:
     row = view.row
     status = Text.assemble(f"job {row.id} {row.name}: ", (row.status, COLOURS[row.status]))
-    _print(status)
+    print_table(status)
     if row.error:
         click.echo(f"error   {row.error}")
-    if row.deadline and not row.status.final:
-        click.echo(f"ends by {row.deadline.astimezone().isoformat(' ', 'minutes')}, or fails")
     if view.waits_for:
         click.echo(f"waits   {view.waits_for.removeprefix('waits ')}")
     for finding in view.findings:
@@ -249,7 +225,7 @@ def _show_job(view: JobView, result: Path | None) -> None:
         table.add_column(heading)
     for stage in view.stages:
         table.add_row(*_stage_cells(stage))
-    _print(table)
+    print_table(table)
 
 
 def _stage_cells(stage: StageView) -> tuple[str | Text, ...]:
@@ -266,16 +242,3 @@ def _stage_cells(stage: StageView) -> tuple[str | Text, ...]:
         stage.worker or "",
         Text(stage.error or ""),
     )
-
-
-def _print(what: Table | Text) -> None:
-    """Through rich on a terminal; plain and never cut off elsewhere."""
-    console = Console() if sys.stdout.isatty() else Console(width=400, no_color=True)
-    console.print(what)
-
-
-def _user() -> str | None:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a process without an account
-        return None

@@ -46,6 +46,8 @@ def up(
     with Supervisor(options, environ=environ, say=click.echo) as supervisor:
         if not supervisor.stopping:
             click.echo(f"console {supervisor.console}")
+            click.echo(f"enter   {supervisor.entrance()}")
+            click.echo("        (works once; `barber user link` makes another)")
             click.echo(f"logs    {home.absolute() / 'logs'}")
             click.echo("Ctrl-C stops everything; the data stay.")
             supervisor.run()

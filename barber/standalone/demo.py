@@ -91,8 +91,10 @@ def run_demo(
 
 
 def say_where(console: Console, supervisor: Supervisor) -> None:
-    """Prints the console's address."""
-    console.print(f"Watch it in a browser: {supervisor.console}", highlight=False)
+    """Prints the address that opens the console, once."""
+    console.print(
+        f"Watch it in a browser: {supervisor.entrance()}", highlight=False, soft_wrap=True
+    )
 
 
 class _Demo:

@@ -17,6 +17,7 @@ from typing import Self
 
 from sqlalchemy.exc import DBAPIError
 
+from barber.catalogue.audit import local_user
 from barber.catalogue.db import open_engine
 from barber.catalogue.migrate import upgrade
 from barber.chaos.rules import TOY_BUNDLE, ChaosRules
@@ -25,6 +26,7 @@ from barber.manifest import SHIPPED, FileRecord, find_bundle, read_manifest
 from barber.settings import DATABASE_DRIVER, Settings
 from barber.standalone.broker import check_broker_address
 from barber.standalone.children import Child, stop_all
+from barber.standalone.entrance import entrance
 from barber.standalone.handover import hand_back_stages
 from barber.standalone.home import Home, Running
 from barber.standalone.postgres import EmbeddedPostgres, free_port
@@ -142,6 +144,10 @@ class Supervisor:
             self._say(f"running stages wait for their leases to end: {error.orig}")
         finally:
             engine.dispose()
+
+    def entrance(self) -> str:
+        """An address that lets whoever started the system into the console, once."""
+        return entrance(self.settings, self.console, local_user())
 
     @property
     def stopping(self) -> bool:

@@ -56,6 +56,8 @@
         if (reply.ok) {
           await apply(await reply.text());
           mark = reply.headers.get("ETag");
+        } else if (reply.status === 401) {
+          location.reload(); // logged out meanwhile: the page itself leads to the door
         } else if (reply.status !== 304) {
           throw new Error(String(reply.status));
         }

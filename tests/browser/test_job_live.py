@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import Page, expect
 
+from barber.catalogue.people_tables import Role
 from barber.spec import AlignParams, BlendParams
 from tests.browser.conftest import settings_for
+from tests.support.people import link
 from tests.support.postgres import fresh_database
 from tests.support.system import SHORT, Client, System, write_tiny_bundle
 
@@ -68,6 +70,8 @@ def expect_live(page: Page, word: str):
 
 def test_a_failed_job_is_retried_by_its_button_and_watched_to_its_result(system, page):
     console, client = system.start_console(), Client.of(system)
+    page.goto(console + link(system.engine, "olga", Role.OPERATOR))
+    page.get_by_role("button", name="Enter").click()
     (job_id,) = client.submit(client.spec(1, 2, params=SEEN))
 
     # the first job meets a failpoint: the page shows it without being loaded again

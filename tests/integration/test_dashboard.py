@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 
 from barber.catalogue import jobs, stages, workers
 from barber.catalogue.db import transaction
+from barber.catalogue.people_tables import Role
 from barber.catalogue.status import JobStatus
 from barber.catalogue.store import Store
 from barber.pixels import encode_png
@@ -24,6 +25,7 @@ from barber.preflight.findings import Check, Finding, Verdict
 from barber.settings import Settings
 from dashboard import create_app
 from tests.support import builders
+from tests.support.people import enter
 
 pytestmark = pytest.mark.integration
 
@@ -40,6 +42,7 @@ class Console:
     settings: Settings
 
     def __post_init__(self):
+        enter(self.client, self.engine, "olga", Role.OPERATOR)
         self.store = Store(self.settings.store_dir)
         self.crew = builders.Crew(self.engine, replace(self.settings, sweep_s=0.0, backoff_s=0.0))
         with self.client.session_transaction() as session:
@@ -50,6 +53,9 @@ class Console:
 
     def post(self, path, **form):
         return self.client.post(path, data={"csrf_token": TOKEN, **form})
+
+    def ask(self, path, body):
+        return self.client.post(path, json=body, headers={"X-CSRF-Token": TOKEN})
 
     def submit(self, *, seed=0, **options):
         """A batch of one job; returns the job's id."""
@@ -240,7 +246,7 @@ def test_retry_by_the_button_sets_the_failed_stage_back_and_the_job_succeeds(con
 
 def test_a_retry_whose_body_is_no_object_is_refused(console):
     job_id = console.submit()
-    response = console.client.post(f"/api/v1/jobs/{job_id}/retry", json=[1])
+    response = console.ask(f"/api/v1/jobs/{job_id}/retry", [1])
     assert response.status_code == 400
     assert "must be an object" in response.get_json()["error"]["message"]
 
@@ -358,13 +364,13 @@ def test_the_api_tells_what_the_page_shows_and_takes_the_same_changes(console):
     assert failed["attempts"][0]["outcome"] == "error"
     assert job["spec"]["regions"][0]["labels"] == ["hair"]
     json.dumps(job, allow_nan=False)
-    answer = console.client.post(f"/api/v1/jobs/{job_id}/retry", json={"stage": failed["id"]})
+    answer = console.ask(f"/api/v1/jobs/{job_id}/retry", {"stage": failed["id"]})
     assert answer.get_json()["stages_set_back"] >= 1
     assert console.view(job_id).row.status is JobStatus.RUNNING
-    rest = console.client.post(f"/api/v1/jobs/{job_id}/retry", json={})
+    rest = console.ask(f"/api/v1/jobs/{job_id}/retry", {})
     assert rest.get_json()["stages_set_back"] == 1  # the other one
-    assert console.client.post(f"/api/v1/jobs/{job_id}/retry", json={}).status_code == 409
-    assert console.client.post(f"/api/v1/jobs/{job_id}/cancel", json={}).status_code == 200
+    assert console.ask(f"/api/v1/jobs/{job_id}/retry", {}).status_code == 409
+    assert console.ask(f"/api/v1/jobs/{job_id}/cancel", {}).status_code == 200
     batch = console.get("/api/v1/batches").get_json()["batches"][0]
     assert console.get(f"/api/v1/batches/{batch['id']}").get_json()["batch"]["name"] == "night run"
 

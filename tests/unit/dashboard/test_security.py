@@ -38,9 +38,16 @@ def test_consoles_that_start_together_agree_on_the_secret(tmp_path):
 
 
 @pytest.mark.parametrize("verb", ["retry", "cancel"])
-def test_a_change_without_the_sessions_token_is_refused(app, verb):
+def test_a_stranger_is_asked_who_they_are(app, verb):
     response = app.test_client().post(f"/jobs/1/{verb}", headers={"Accept": "application/json"})
-    assert refusal(response) == (403, "refused")
+    assert refusal(response) == (401, "not_logged_in")
+    assert response.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_a_stranger_who_opens_a_page_is_led_to_the_door(app):
+    response = app.test_client().get("/jobs?status=failed&batch=2")
+    assert response.status_code == 303
+    assert response.headers["Location"] == "/login?next=/jobs?status%3Dfailed%26batch%3D2"
 
 
 def test_the_token_of_another_session_is_refused(app):
@@ -48,7 +55,7 @@ def test_the_token_of_another_session_is_refused(app):
     with client.session_transaction() as session:
         session["csrf"] = "mine"
     response = client.post(
-        "/jobs/1/retry", data={"csrf_token": "theirs"}, headers={"Accept": "application/json"}
+        "/login", data={"csrf_token": "theirs"}, headers={"Accept": "application/json"}
     )
     assert refusal(response) == (403, "refused")
 
@@ -63,12 +70,6 @@ def test_a_foreign_page_cannot_ask_for_a_change_even_with_a_token(app):
         headers={"Origin": "https://elsewhere.example", "Accept": "application/json"},
     )
     assert refusal(response) == (403, "refused")
-
-
-def test_the_api_takes_json_but_no_plain_form_from_strangers(app):
-    assert refusal(app.test_client().post("/api/v1/jobs/1/retry")) == (403, "refused")
-    # JSON passes this door, and then finds no catalogue
-    assert app.test_client().post("/api/v1/jobs/1/retry", json={}).status_code == 503
 
 
 def test_a_host_name_that_is_not_the_consoles_is_refused(app):
@@ -96,11 +97,13 @@ def test_the_session_cookie_stays_with_the_site_and_away_from_scripts(app):
         app.session_interface.save_session(app, security.session, response)
     cookie = response.headers["Set-Cookie"]
     assert "HttpOnly" in cookie
-    assert "SameSite=Strict" in cookie
+    assert "SameSite=Lax" in cookie
 
 
 def test_without_a_database_pages_say_so_and_health_is_down(app):
     client = app.test_client()
+    with client.session_transaction() as session:
+        session["login"] = "somebody's"
     page = client.get("/")
     assert page.status_code == 503
     assert "nothing is lost" in page.text
