@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo modes test check conformance ffhq-sized chaos matrix constraints clean
+.PHONY: help setup demo modes test check conformance ffhq-sized bench scaling chaos matrix constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -35,6 +35,12 @@ conformance: $(READY)  ## compare with every reference vector, one line per arra
 
 ffhq-sized: $(READY)  ## run every stage at 1024 on the CPU and write time and memory to docs/ffhq-sized.md
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.conformance.ffhq_sized --write docs/ffhq-sized.md $(ARGS)
+
+bench: $(READY)  ## measure overhead, claims, ticks and more for docs/benchmarks.md (NAME=.. for one)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks $(or $(NAME),all) --write docs/benchmarks.md $(ARGS)
+
+scaling: $(READY)  ## simulate the queue with the measured costs and write docs/scaling.md
+	@$(BIN)/python -m tests.benchmarks.scaling $(ARGS)
 
 chaos: $(READY)  ## kill the system at random under toy jobs, then check the record (SEED=n JOBS=n)
 	@$(BIN)/python -m barber.cli chaos $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks import claims, stage_times, submitting, system, tick
+from tests.benchmarks import claims, stage_times, submitting, system, tick, validation
 from tests.benchmarks.page import Section, write
 
 
@@ -37,6 +37,7 @@ def benchmarks(kept: Path | None) -> Mapping[str, Callable[[], Section]]:
         "claims": claims.measure,
         "submit": submitting.measure,
         "stages": stage_times.measure,
+        "validation": validation.measure,
         "tick": partial(tick.measure, kept),
     }
 

@@ -21,7 +21,7 @@ import simpy
 Steps = Generator[simpy.Event, Any, Any]
 Kind = str
 
-PULSE_S = 0.25  # heartbeats of so long are put before the database together
+PULSES = 4  # per mean stage: heartbeats of so long are put before the database together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +112,7 @@ class Shard:
 
     started: deque[Job] = field(default_factory=deque)  # their chord is due
     outbox: deque[list[tuple[Job, list[Kind]]]] = field(default_factory=deque)  # one row each
+    asleep: simpy.Event | None = None  # while a tick would find nothing to do
     out: int = 0  # stages handed out and not finished
     busy_s: float = 0.0
 
@@ -162,9 +163,14 @@ class Model:
     # The dispatcher
 
     def dispatcher(self, number: int) -> Steps:
-        shard, costs = self.shards[number], self.costs
+        shard, costs, pause_s = self.shards[number], self.costs, self.plant.pause_s
         while True:
-            yield self.env.timeout(self.plant.pause_s)
+            yield self.env.timeout(pause_s)
+            if self.free(shard) <= 0 and not shard.outbox:  # the ticks until then are all alike
+                since, shard.asleep = self.env.now, self.env.event()
+                yield shard.asleep
+                shard.asleep = None
+                yield self.env.timeout(pause_s - (self.env.now - since) % pause_s)
             began = self.env.now
             yield from self.query(costs.tick_s)
             yield from self.fill(shard, number)
@@ -173,7 +179,7 @@ class Model:
 
     def fill(self, shard: Shard, number: int) -> Steps:
         """Hands out stages until the window is full; a job as a whole, those begun first."""
-        free = self.plant.window // self.plant.dispatchers - shard.out
+        free = self.free(shard)
         while free > 0:
             job = shard.started.popleft() if shard.started else self.new_job(number)
             row = [(job, chain) for chain in job.todo]
@@ -183,6 +189,15 @@ class Model:
             shard.out += count
             shard.outbox.append(row)
             yield from self.query(self.costs.hand_out_s * count)
+
+    def free(self, shard: Shard) -> int:
+        """Places in its part of the window."""
+        return self.plant.window // self.plant.dispatchers - shard.out
+
+    def wake(self, shard: Shard) -> None:
+        """Something changed that a tick may act upon."""
+        if shard.asleep is not None and not shard.asleep.triggered:
+            shard.asleep.succeed()
 
     def new_job(self, number: int) -> Job:
         return Job(shard=number, todo=deque([["target"]]))
@@ -244,6 +259,8 @@ class Model:
             job.open_branches -= 1
             if not job.open_branches:
                 self.env.process(self.fan_in(job))
+        if self.free(shard) > 0:
+            self.wake(shard)
 
     def fan_in(self, job: Job) -> Steps:
         """The chord's body finds the header done and offers the blend; the relay sends it."""
@@ -253,17 +270,17 @@ class Model:
         shard = self.shards[job.shard]
         shard.out += 1
         shard.outbox.append([(job, ["blend"])])
+        self.wake(shard)
 
     def pulse(self) -> Steps:
         """The heartbeats of all running stages, as many at a time as the database has cores."""
-        due = 0.0
+        every_s = self.work.job_s / self.work.stages / PULSES
         while True:
-            yield self.env.timeout(PULSE_S)
-            due += self.running * PULSE_S / self.plant.heartbeat_every_s
-            part = due * self.costs.heartbeat_s / self.plant.cores
-            due = 0.0
-            for _ in range(self.plant.cores):
-                self.env.process(self.database.hold(part))
+            yield self.env.timeout(every_s)
+            due = self.running * every_s / self.plant.heartbeat_every_s
+            servers = min(self.plant.cores, max(1, round(due)))
+            for _ in range(servers):
+                self.env.process(self.database.hold(due * self.costs.heartbeat_s / servers))
 
 
 def simulate(
@@ -275,12 +292,12 @@ def simulate(
         plant: What there is.
         work: What a job is.
         costs: What each step takes.
-        stages: To finish; at least twelve per worker and six per place in the window are, so that
+        stages: To finish; at least twelve per worker and three per place in the window are, so that
             what the beginning piled up is gone in the second half.
         seed: Of the durations.
     """
     model = Model(plant, work, costs, seed)
-    wanted = max(stages, 12 * plant.workers, 6 * plant.window)
+    wanted = max(stages, 12 * plant.workers, 3 * plant.window)
     _run_until(model, wanted // 2)
     start = model.env.now
     before = (model.jobs_done, model.stages_done, model.computed_s)

@@ -41,6 +41,7 @@ class Catalogue:
     """One of the two."""
 
     jobs: int
+    bytes: int  # of the database
     engine: Engine
     settings: Settings
     looks: list[Look] = field(default_factory=list)
@@ -99,8 +100,15 @@ def seeded(data: Path | None, jobs: int) -> Iterator[Catalogue]:
         if not present:
             waiting = round(WAITING * jobs)
             seed(engine, past=jobs - waiting, queued=waiting)
+        with engine.connect() as connection:
+            vacuum = connection.execution_options(isolation_level="AUTOCOMMIT")
+            vacuum.execute(text("ANALYZE"))  # a kept catalogue may have been migrated
+            size = vacuum.scalar(text("SELECT pg_database_size(current_database())")) or 0
         yield Catalogue(
-            jobs=present or jobs, engine=engine, settings=replace(settings, window=WINDOW)
+            jobs=present or jobs,
+            bytes=size,
+            engine=engine,
+            settings=replace(settings, window=WINDOW),
         )
         engine.dispose()
 
@@ -128,6 +136,8 @@ stages a job, window {WINDOW}. *rows* and *pages* (of 8 kB) are the most that on
 part reads, by EXPLAIN (ANALYZE, BUFFERS); *ms* is the median of a whole transaction by the clock,
 Python included, both catalogues in turn, {ROUNDS} rounds. Tables of jobs, stages, artifacts, files,
 attempts or events that a statement reads from end to end at {large.jobs:,} jobs: **{verdict}**.
+*fill* grows with the batches that have waiting jobs, which are twenty against one here, not with
+those that have ended; *finish* with the jobs that wait for the same artifact, up to fifty here.
 
 {table(head, rows)}
 
@@ -137,7 +147,11 @@ A tick is the first five lines, then the relay; *fold* comes every 5 s, *prune* 
         name="tick",
         title="A tick at a million jobs",
         text=text,
-        figures={**tick_figures(small), "at_a_million": tick_figures(large)},
+        figures={
+            **tick_figures(small),
+            "at_a_million": tick_figures(large),
+            "bytes_of_job": large.bytes / large.jobs,
+        },
     )
 
 
