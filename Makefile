@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo modes test check conformance ffhq-sized bench scaling chaos matrix constraints clean
+.PHONY: help setup demo modes test check conformance ffhq-sized bench scaling chaos matrix model constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -48,6 +48,9 @@ chaos: $(READY)  ## kill the system at random under toy jobs, then check the rec
 matrix: $(READY)  ## cause every fault of docs/failure-matrix.md on every broker, then measure the recoveries
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m matrix tests/integration $(ARGS)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.integration.recovery --write docs/failure-matrix.md
+
+model: $(READY)  ## hold the catalogue against its plain-Python model for STEPS steps (SEED=n STEPS=n)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.model $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS)) $(ARGS)
 
 constraints: $(READY)  ## compile constraints.txt from pyproject.toml again
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --upgrade \

@@ -45,6 +45,7 @@ class Settings:
     backoff_s: float = 2.0  # before the first repeat after an error; doubles each time
     max_errors: int = 3  # attempts that end in an error before the stage fails
     max_losses: int = 5  # attempts that end with the worker before the stage fails
+    keep_days: float = 30.0  # what no job refers to any more is deleted when it is that old
     progress_s: float = 1.0  # least time between two progress writes of a stage
     min_free_mb: float = 256.0  # no stage is handed out while the store's disk has less
     public_url: str = ""  # under which browsers reach the console: https://barber.example

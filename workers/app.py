@@ -111,6 +111,7 @@ def _execution() -> dict[str, Any]:
         "task_acks_on_failure_or_timeout": True,
         "task_store_errors_even_if_ignored": False,
         "worker_prefetch_multiplier": 1,
+        "worker_consumer": "workers.consumer:Consumer",  # records what it refuses
         "worker_pool_start_method": "spawn",  # CUDA cannot be used again after a fork
         "worker_proc_alive_timeout": 180,  # loading torch and the bundle counts against it
         "worker_lost_wait": 1.0,  # a killed child's late result is of no interest: see the lease

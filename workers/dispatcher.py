@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 
 from celery import Celery
 from kombu.exceptions import KombuError
@@ -23,7 +25,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from barber.catalogue import counts, deadlines, dispatch, events, outbox
+from barber.catalogue import counts, deadlines, dispatch, garbage, outbox, refusals
 from barber.catalogue import workers as roster
 from barber.catalogue.db import open_engine, transaction
 from barber.catalogue.store import Store
@@ -45,7 +47,8 @@ PRESENCE = "dispatcher"
 PRESENCE_S = 2.0  # between two signs of life
 LONGEST_PAUSE_S = 5.0  # between two tries while the database is away
 FOLD_S = 5.0  # between two foldings of the jobs' counters
-PRUNE_S = 3600.0  # between two deletions of old events
+PRUNE_S = 60.0  # between two shards of what is deleted: all are seen in some four hours
+ROWS_EVERY = 16  # shards: old rows are looked for less often, for they are read in one go
 ABANDONED_S = 3600.0  # a half-written file that old belongs to a process that is gone
 
 STEPS: tuple[tuple[str, Callable[[Session, Settings], int]], ...] = (
@@ -75,6 +78,7 @@ class Dispatcher:
         self._presence_due = 0.0
         self._fold_due = 0.0
         self._prune_due = 0.0
+        self._shard = secrets.randbelow(garbage.SHARDS)
         self._rules = ChaosRules.parse(settings.chaos)
         self._failpoints = Failpoints(settings)
         self._disk_is_full = False
@@ -136,7 +140,7 @@ class Dispatcher:
         with transaction(self.engine) as session:
             rows = outbox.take(session, RELAY_ROWS)
             for row in rows:
-                if not self._publish(row):
+                if not self._publish(session, row):
                     break
                 published += 1
             if published:
@@ -154,20 +158,25 @@ class Dispatcher:
         self._fold_due = time.monotonic() + FOLD_S
 
     def prune(self) -> None:
-        """Deletes old events, and what killed processes left half-written, now and then.
-
-        Of very many events a part goes in each tick.
+        """Now and then deletes a little of what nobody needs any more, and what killed processes
+        left half-written.
         """
         if time.monotonic() < self._prune_due:
             return
-        with transaction(self.engine) as session:
-            rows = events.prune(session)
-        if rows == events.PRUNED_AT_ONCE:
-            return
-        files = clear_unfinished(self.settings.home, ABANDONED_S)
         self._prune_due = time.monotonic() + PRUNE_S
-        if rows or files:
-            log.info("old events and half-written files deleted", extra={"rows": rows + files})
+        store, keep = Store(self.settings.store_dir), garbage.Keep.of(self.settings.keep_days)
+        rows = garbage.Rubbish()
+        if self._shard % ROWS_EVERY == 0:
+            with transaction(self.engine) as session:
+                rows += garbage.collect_rows(session, keep)
+        with transaction(self.engine) as session:
+            rows += garbage.collect_artifacts(session, self._shard, keep)
+        with transaction(self.engine) as session:
+            rows += garbage.collect_files(session, store, self._shard, keep)
+        files = clear_unfinished(self.settings.home, ABANDONED_S)
+        self._shard = (self._shard + 1) % garbage.SHARDS
+        if rows.anything or files:
+            log.info("deleted what nobody needs", extra={**asdict(rows), "unfinished": files})
 
     def show_presence(self) -> None:
         """Keeps this process's row among the workers fresh, for the console."""
@@ -196,7 +205,8 @@ class Dispatcher:
         with suppress(OperationalError, InterfaceError), transaction(self.engine) as session:
             roster.bye(session, self.name)
 
-    def _publish(self, row: outbox.OutboxRow) -> bool:
+    def _publish(self, session: Session, row: outbox.OutboxRow) -> bool:
+        """False when the broker is away. What can never be published is put aside."""
         try:
             for _ in range(self._copies(row)):
                 publish(self.app, row.topic, row.payload)
@@ -205,6 +215,11 @@ class Dispatcher:
                 log.warning("the broker cannot be reached, messages wait: %s", error)
             self._broker_is_down = True
             return False
+        except Exception as error:
+            log.exception("a message cannot be published", extra={"outbox": row.id})
+            reason = f"it cannot be published: {type(error).__name__}: {error}"
+            refusals.record(session, refusals.Source.OUTBOX, reason, row.payload)
+            return True
         if self._broker_is_down:
             log.info("the broker is back")
         self._broker_is_down = False

@@ -44,9 +44,11 @@ class Channel(filesystem.Channel):
                 (folder / name).rename(taken)
             except FileNotFoundError:
                 continue  # another consumer was quicker
-            payload = taken.read_bytes()
+            written = taken.read_bytes()
             taken.unlink()
-            return loads(bytes_to_str(payload))
+            payload = _sound(written)
+            if payload is not None:
+                return payload
         raise Empty
 
 
@@ -56,6 +58,20 @@ def _names(folder: Path) -> list[str]:
         return sorted(os.listdir(folder))  # noqa: PTH208 (names, 20 times a second)
     except FileNotFoundError:
         return []
+
+
+def _sound(written: bytes) -> dict[str, Any] | None:
+    """A file's message; None, and a record of it, when kombu could not make one of it."""
+    try:
+        payload = loads(bytes_to_str(written))
+        if isinstance(payload["properties"]["delivery_info"], dict):
+            return dict(payload)
+    except (ValueError, TypeError, KeyError):
+        pass
+    from workers.consumer import refuse  # which reaches this module through Celery's application
+
+    refuse("the file is no message of the folder broker", written.decode("utf-8", "replace"))
+    return None
 
 
 class Transport(filesystem.Transport):

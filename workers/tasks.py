@@ -8,7 +8,7 @@ less than the catalogue.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from celery import shared_task
 from celery.signals import setup_logging
@@ -16,6 +16,7 @@ from celery.signals import setup_logging
 from barber.plan import StageKind
 from workers import runtime
 from workers.app import FAN_IN_TASK, STAGE_TASK
+from workers.consumer import refuse
 from workers.logs import configure_logging
 
 log = logging.getLogger(__name__)
@@ -27,45 +28,49 @@ Answer = dict[str, int]
 setup_logging.connect(lambda **_: configure_logging(), weak=False)
 
 
-def _answer(work: Callable[[int, int], bool], first: object, second: object) -> Answer:
+def _answer(
+    work: Callable[[int, int], bool], given: Sequence[object], named: Mapping[str, object]
+) -> Answer:
     """Checks the two numbers of a message, does the work and tells only whether it went well."""
-    for value in (first, second):
-        if type(value) is not int or not 0 <= value <= LARGEST_ID:
-            log.error("a message with %r instead of an id is dropped", value)
-            return {"error": 1}
-    assert isinstance(first, int) and isinstance(second, int)
+    ids = [value for value in given if type(value) is int and 0 <= value <= LARGEST_ID]
+    if len(given) != 2 or len(ids) != 2 or named:
+        refuse("the message does not carry two ids", f"{work.__name__} {given!r} {named or ''}")
+        return {"error": 1}
     try:
-        return {"error": 0 if work(first, second) else 1}
+        return {"error": 0 if work(*ids) else 1}
     except Exception:
         log.exception("a message could not be worked on; the dispatcher sends it again")
         return {"error": 1}
 
 
+# Each takes what comes: a message with other arguments must not raise into Celery either.
+
+
 @shared_task(name=STAGE_TASK.format(kind=StageKind.TARGET), ignore_result=True)
-def target(stage_id: int, generation: int) -> Answer:
-    """Two label maps -> target mask."""
-    return _answer(runtime.run_stage, stage_id, generation)
+def target(*ids: object, **named: object) -> Answer:
+    """Stage id, generation: two label maps -> target mask."""
+    return _answer(runtime.run_stage, ids, named)
 
 
 @shared_task(name=STAGE_TASK.format(kind=StageKind.RECONSTRUCT))
-def reconstruct(stage_id: int, generation: int) -> Answer:
-    """Portrait -> codes."""
-    return _answer(runtime.run_stage, stage_id, generation)
+def reconstruct(*ids: object, **named: object) -> Answer:
+    """Stage id, generation: portrait -> codes."""
+    return _answer(runtime.run_stage, ids, named)
 
 
 @shared_task(name=STAGE_TASK.format(kind=StageKind.ALIGN))
-def align(stage_id: int, generation: int) -> Answer:
-    """Codes -> target mask."""
-    return _answer(runtime.run_stage, stage_id, generation)
+def align(*ids: object, **named: object) -> Answer:
+    """Stage id, generation: codes -> target mask."""
+    return _answer(runtime.run_stage, ids, named)
 
 
 @shared_task(name=STAGE_TASK.format(kind=StageKind.BLEND), ignore_result=True)
-def blend(stage_id: int, generation: int) -> Answer:
-    """Everything before it -> the composite."""
-    return _answer(runtime.run_stage, stage_id, generation)
+def blend(*ids: object, **named: object) -> Answer:
+    """Stage id, generation: everything before it -> the composite."""
+    return _answer(runtime.run_stage, ids, named)
 
 
 @shared_task(name=FAN_IN_TASK, ignore_result=True)
-def fan_in(job_id: int, generation: int) -> Answer:
-    """The chord's body: a job's branches are over, its blend may be due."""
-    return _answer(runtime.fan_in, job_id, generation)
+def fan_in(*ids: object, **named: object) -> Answer:
+    """Job id, generation: the chord's body: its branches are over, its blend may be due."""
+    return _answer(runtime.fan_in, ids, named)

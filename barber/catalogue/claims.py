@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, any_, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from barber.catalogue import events, flow, locks
+from barber.catalogue import events, flow, locks, refusals
 from barber.catalogue.status import ArtifactStatus, EventKind, JobStatus, StageStatus
 from barber.catalogue.tables import Artifact, Attempt, Job, Stage
 from barber.errors import short_key
@@ -61,6 +61,7 @@ def claim(
     """
     found = _dispatched(session, stage_id, generation)
     if found is None:
+        _tell_impossible(session, stage_id, generation)
         return None
     if bundle is not None and found.bundle != bundle:
         why = f"{worker} holds bundle {short_key(bundle)}, not {short_key(str(found.bundle))}"
@@ -139,6 +140,16 @@ def _dispatched(session: Session, stage_id: int, generation: int) -> locks.AnyRo
         )
     )
     return session.execute(query).one_or_none()
+
+
+def _tell_impossible(session: Session, stage_id: int, generation: int) -> None:
+    """Records a message that nobody sent; late and doubled ones are part of the trade."""
+    latest = session.scalar(select(Stage.generation).where(Stage.id == stage_id))
+    if latest is not None and generation <= latest:
+        return
+    reason = "no such stage" if latest is None else f"generation {generation} was never sent"
+    message = f"stage {stage_id}, generation {generation}"
+    refusals.record(session, refusals.Source.BROKER, reason, message)
 
 
 def _refuse(session: Session, stage_id: int, found: locks.AnyRow) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from barber.catalogue.status import EventKind
 from barber.catalogue.tables import Event
-
-PRUNED_AT_ONCE = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,18 +68,6 @@ def last_of_job(session: Session, job_id: int, limit: int) -> list[EventRow]:
 def latest_id(session: Session) -> int:
     """The id of the latest event; 0 when there is none."""
     return session.scalar(select(func.coalesce(func.max(Event.id), 0))) or 0
-
-
-def prune(session: Session, older_than_days: int = 30, *, limit: int = PRUNED_AT_ONCE) -> int:
-    """Deletes some of the events that old, oldest first, and says how many; fewer than `limit`:
-    no more are left. Attempts and errors stay with their stages.
-
-    Ids rise with time, so the oldest are found without a look at the others.
-    """
-    oldest = select(Event.id, Event.at).order_by(Event.id).limit(limit).subquery()
-    old = select(oldest.c.id).where(oldest.c.at < func.now() - timedelta(days=older_than_days))
-    gone = session.execute(delete(Event).where(Event.id.in_(old)).returning(Event.id))
-    return len(gone.all())
 
 
 def _event(row: Any) -> EventRow:

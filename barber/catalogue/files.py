@@ -81,8 +81,9 @@ def quarantine(session: Session, key: str) -> bool:
         return False
     session.execute(delete(ArtifactFile).where(ArtifactFile.artifact_key == key))
     for job_id in job_ids:
-        values = {"status": JobStatus.RUNNING, "finished_at": None, "result_key": None}
-        flow.change_job(session, job_id, JobStatus.SUCCEEDED, **values)
+        # It was in time: the deadline is not for making the result again.
+        values = {"finished_at": None, "result_key": None, "deadline": None}
+        flow.change_job(session, job_id, JobStatus.SUCCEEDED, status=JobStatus.RUNNING, **values)
         flow.reopen(session, job_id)
         flow.recall(session, [job_id], key)
         flow.settle(session, job_id)

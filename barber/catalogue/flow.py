@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Update, any_, bindparam, func, select, update
 from sqlalchemy.orm import Session, aliased
 
-from barber.catalogue import events, locks, outbox, workers
+from barber.catalogue import events, locks, outbox, refusals, workers
 from barber.catalogue.locks import AnyRow
 from barber.catalogue.status import ArtifactStatus, EventKind, JobStatus, Outcome, StageStatus
 from barber.catalogue.tables import Artifact, Attempt, Job, Stage
@@ -358,6 +358,10 @@ def offer_blend(
     """
     job = locks.lock_job(session, job_id, skip_locked=skip_locked)
     if job is None or generation > job.generation:
+        if not skip_locked:  # the sweep's question names no chord, and may find the job locked
+            reason = "no such job" if job is None else f"chord {generation} was never built"
+            told = f"fan-in of job {job_id}, chord {generation}"
+            refusals.record(session, refusals.Source.BROKER, reason, told)
         return False
     if job.status != JobStatus.RUNNING or job.cancel_requested or job.held_back or job.expired:
         return False

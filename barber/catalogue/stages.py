@@ -169,7 +169,7 @@ def _waiting_jobs(session: Session, claim: Claim) -> list[int]:
         )
         .distinct()
     )
-    return list(session.scalars(query))
+    return sorted(session.scalars(query))
 
 
 def _make_ready(

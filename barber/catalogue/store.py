@@ -6,11 +6,15 @@ A file lies at `root/ab/cd/<64 hex digits>`, so no directory grows large and equ
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,14 +87,48 @@ class Store:
         """
         sha256 = hashlib.sha256(data).hexdigest()
         path = self.path(sha256)
-        if not _holds(path, data):
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._unfinished.mkdir(parents=True, exist_ok=True)
-                _write_whole(path, data, self._unfinished)
-            except OSError as error:
-                raise self._refusal(path, len(data), error) from error
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._unfinished.mkdir(parents=True, exist_ok=True)
+            with self._guard(fcntl.LOCK_SH):
+                if _holds(path, data):
+                    os.utime(path)  # wanted again: see `delete_old`
+                else:
+                    _write_whole(path, data, self._unfinished)
+        except OSError as error:
+            raise self._refusal(path, len(data), error) from error
         return sha256
+
+    def shard(self, number: int) -> dict[str, os.stat_result]:
+        """The files whose digests begin with that byte: age and size by digest."""
+        found = {}
+        for path in self.root.glob(f"{number:02x}/*/*"):
+            with suppress(FileNotFoundError):
+                found[path.name] = path.stat()
+        return found
+
+    def delete_old(self, sha256: str, older_s: float) -> bool:
+        """Deletes a file that nobody has put for so long, whoever may be about to put it now.
+
+        Who finds a file there has made it young again, and who comes later writes it anew: so a
+        file is safe for `older_s` seconds after each `put`, until a row of the catalogue names it.
+        """
+        path = self.path(sha256)
+        with suppress(FileNotFoundError), self._guard(fcntl.LOCK_EX):
+            if time.time() - path.stat().st_mtime >= older_s:
+                path.unlink()
+                return True
+        return False
+
+    @contextmanager
+    def _guard(self, how: int) -> Iterator[None]:
+        """Putters share the lock, a deleter has it alone; the system frees it with the process."""
+        handle = os.open(self.root, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, how)
+            yield
+        finally:
+            os.close(handle)
 
     def store_file(self, data: bytes, media_type: str) -> StoredFile:
         """Like `put`, with what the catalogue wants to know about the file."""

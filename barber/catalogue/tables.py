@@ -299,25 +299,6 @@ class Outbox(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
-class RefusedMessage(Base):
-    """A message that nobody will work on: not ours, impossible, or not to be published."""
-
-    __tablename__ = "refused_message"
-    __table_args__ = (
-        CheckConstraint("source IN ('broker', 'outbox')", name="source"),
-        CheckConstraint(_digest("fingerprint"), name="fingerprint_hex"),
-        CheckConstraint("times > 0", name="times"),
-    )
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    fingerprint: Mapped[str] = mapped_column(unique=True)  # equal ones are one row
-    source: Mapped[str]
-    reason: Mapped[str]
-    message: Mapped[str]  # its beginning, for people
-    times: Mapped[int] = mapped_column(server_default=text("1"))
-    first_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    last_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
 class Worker(Base):
     """A worker process, as it last described itself."""
 

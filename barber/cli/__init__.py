@@ -18,13 +18,14 @@ from barber.cli.check_verb import check
 from barber.cli.evaluate_verb import evaluate
 from barber.cli.failures import explain
 from barber.cli.modes_verb import modes
-from barber.cli.operator_verbs import cancel, pause, priority, resume, retry
+from barber.cli.operator_verbs import cancel, deadline, pause, priority, resume, retry
 from barber.cli.people_verbs import token, user
 from barber.cli.photograph_verbs import align
 from barber.cli.queue_verbs import jobs, show, submit, watch
 from barber.cli.result_verbs import replay, result
 from barber.cli.studio_verbs import compose, faces
 from barber.cli.system_verbs import demo, up
+from barber.cli.upkeep_verbs import dead, gc
 
 
 class InOrder(click.Group):
@@ -47,7 +48,10 @@ def barber() -> None:
     """Hairstyle and face compositing, one portrait or ten thousand."""
 
 
-QUEUE = (check, submit, jobs, show, watch, result, retry, cancel, pause, resume, priority)
+QUEUE = (
+    *(check, submit, jobs, show, watch, result),
+    *(retry, cancel, pause, resume, priority, deadline, dead, gc),
+)
 
 STUDIO = (compose, replay, align, modes, evaluate, faces, bundle, chaos)
 

@@ -23,6 +23,7 @@ from barber.catalogue.operate import PRIORITIES
 from barber.catalogue.selection import Selection
 from barber.catalogue.status import JobStatus
 from barber.cli.catalogue import Connection, catalogue_options, connect
+from barber.cli.deadlines import deadline_here
 from barber.errors import InputError, NotFound
 from barber.plan import StageKind
 
@@ -79,6 +80,7 @@ def filter_options(verb: F) -> F:
     "--params",
     help='Other parameters as JSON, {"align": {"identity_steps": 9}}; runs what they change.',
 )
+@click.option("--deadline", help="By when: 06:30, 2h, ..; else one that has passed is taken away.")
 @why_option
 @filter_options
 @catalogue_options
@@ -90,6 +92,7 @@ def retry(
     stage: int | None,
     from_kind: str | None,
     params: str | None,
+    deadline: str | None,
     why: str,
     home: Path | None,
     as_json: bool,
@@ -100,16 +103,19 @@ def retry(
         raise InputError("--stage, --from and --params exclude each other: give one of them")
     if stage is not None and job is None:
         raise InputError(f"--stage {stage} is a stage of one job: give the job's number too")
-    changes = _params(params)
+    if deadline is not None and (from_kind or params):
+        raise InputError("--deadline goes with a plain retry: set it before with `barber deadline`")
+    changes, by = _params(params), local_user()
+    moment = _moment(environ, home, deadline) if deadline else None
 
     def action(session: Any, job_id: int) -> str:
         if from_kind is not None:
             kind = StageKind(from_kind)
-            count = rework.run_from(session, job_id, kind, by=local_user(), why=why)
+            count = rework.run_from(session, job_id, kind, by=by, why=why)
         elif changes is not None:
-            count = rework.change_params(session, job_id, changes, by=local_user(), why=why)
+            count = rework.change_params(session, job_id, changes, by=by, why=why)
         else:
-            count = rework.retry(session, job_id, by=local_user(), stage_id=stage, why=why)
+            count = rework.retry(session, job_id, by=by, stage_id=stage, deadline=moment, why=why)
         return f"{_counted(count, 'stage')} set back"
 
     presumed = (*FAILED, JobStatus.SUCCEEDED) if from_kind or params else FAILED
@@ -156,60 +162,84 @@ def priority(
 
 
 @click.command()
+@click.argument("when")
 @click.argument("job", type=int, required=False)
-@click.option("--batch", type=int, help="A whole batch.")
-@click.option("--all", "everything", is_flag=True, help="Everything.")
+@filter_options
 @catalogue_options
 @click.pass_obj
-def pause(
+def deadline(
     environ: Mapping[str, str],
+    /,
+    when: str,
     job: int | None,
-    batch: int | None,
-    everything: bool,
     home: Path | None,
     as_json: bool,
-) -> None:
-    """Hand out nothing new of a job, a batch or everything; what runs finishes."""
-    _check_one(job, batch, everything)
-    with connect(environ, home) as connection, transaction(connection.engine) as session:
-        if job is not None:
-            operate.pause(session, job, by=local_user())
-        elif batch is not None:
-            operate.pause_batch(session, batch, by=local_user())
-        else:
-            operate.pause_all(session, by=local_user())
-    _tell_pause("is paused", job, batch, paused=True, as_json=as_json)
+    **chosen: Any,
+) -> int:
+    """Say by WHEN jobs must have ended (06:30, 2h, 2026-11-23T06:30), or none."""
+    moment = None if when == "none" else _moment(environ, home, when)
+
+    def action(session: Any, job_id: int) -> str:
+        operate.set_deadline(session, job_id, moment, by=local_user())
+        return f"ends by {moment.isoformat(' ', 'minutes')}" if moment else "may take its time"
+
+    return _carry_out(environ, home, job, chosen, action, OPEN, as_json)
+
+
+def _moment(environ: Mapping[str, str], home: Path | None, text: str) -> datetime:
+    with connect(environ, home) as connection:
+        return deadline_here(connection, text)
+
+
+def pause_options(verb: F) -> F:
+    """What `pause` and `resume` act on."""
+    for option in reversed(
+        (
+            click.argument("job", type=int, required=False),
+            click.option("--batch", type=int, help="A whole batch."),
+            click.option("--all", "everything", is_flag=True, help="Everything."),
+            catalogue_options,
+            click.pass_obj,
+        )
+    ):
+        verb = option(verb)
+    return verb
 
 
 @click.command()
-@click.argument("job", type=int, required=False)
-@click.option("--batch", type=int, help="A whole batch.")
-@click.option("--all", "everything", is_flag=True, help="Everything.")
-@catalogue_options
-@click.pass_obj
-def resume(
+@pause_options
+def pause(environ: Mapping[str, str], **chosen: Any) -> None:
+    """Hand out nothing new of a job, a batch or everything; what runs finishes."""
+    _set_paused(environ, paused=True, **chosen)
+
+
+@click.command()
+@pause_options
+def resume(environ: Mapping[str, str], **chosen: Any) -> None:
+    """End a pause; a job or batch that was paused by itself stays so."""
+    _set_paused(environ, paused=False, **chosen)
+
+
+def _set_paused(
     environ: Mapping[str, str],
+    *,
+    paused: bool,
     job: int | None,
     batch: int | None,
     everything: bool,
     home: Path | None,
     as_json: bool,
 ) -> None:
-    """End a pause; a job or batch that was paused by itself stays so."""
-    _check_one(job, batch, everything)
-    with connect(environ, home) as connection, transaction(connection.engine) as session:
-        if job is not None:
-            operate.resume(session, job, by=local_user())
-        elif batch is not None:
-            operate.resume_batch(session, batch, by=local_user())
-        else:
-            operate.resume_all(session, by=local_user())
-    _tell_pause("goes on", job, batch, paused=False, as_json=as_json)
-
-
-def _check_one(job: int | None, batch: int | None, everything: bool) -> None:
     if sum((job is not None, batch is not None, everything)) != 1:
         raise InputError("pause or resume what? give a job's number, or --batch NUMBER, or --all")
+    with connect(environ, home) as connection, transaction(connection.engine) as session:
+        if job is not None:
+            operate.pause(session, job, by=local_user(), paused=paused)
+        elif batch is not None:
+            operate.pause_batch(session, batch, by=local_user(), paused=paused)
+        else:
+            operate.pause_all(session, by=local_user(), paused=paused)
+    _tell_pause("is paused" if paused else "goes on", job, batch, paused=paused, as_json=as_json)
 
 
 def _tell_pause(

@@ -17,6 +17,7 @@ from barber.catalogue.db import transaction
 from barber.catalogue.jobs import BatchRow, JobRow, JobView, StageView
 from barber.catalogue.status import JobStatus
 from barber.cli.catalogue import Connection, catalogue_options, connect
+from barber.cli.deadlines import deadline_here
 from barber.cli.method_options import noise_option, settings_option
 from barber.cli.photograph_verbs import photograph_options
 from barber.cli.preflight_options import (
@@ -46,6 +47,7 @@ WARNINGS_TOLD = 20
 @noise_option
 @photograph_options
 @preflight_options
+@click.option("--deadline", help="By when it must have ended: 06:30, 2h, 2026-11-23T06:30.")
 @click.option("--watch", "watching", is_flag=True, help="Stay and show the progress.")
 @click.option("--accept-valid", is_flag=True, help="Queue the sound rows, record the others.")
 @click.option("--again", is_flag=True, help="Queue the table although it was queued before.")
@@ -61,6 +63,7 @@ def submit(
     landmarks: Path | None,
     allow: frozenset[Check],
     parse: bool,
+    deadline: str | None,
     watching: bool,
     accept_valid: bool,
     again: bool,
@@ -71,6 +74,7 @@ def submit(
     with connect(environ, home) as connection:
         bundle = find_bundle(connection.settings.bundle, connection.settings.bundles_dir)
         manifest = read_manifest(bundle)
+        moment = deadline_here(connection, deadline) if deadline else None
         with measuring(quiet=as_json) as on_progress:
             done = submit_table(
                 connection.engine,
@@ -96,6 +100,7 @@ def submit(
                 accept_valid=accept_valid,
                 again=again,
                 submitted_by=local_user(),
+                deadline=moment,
             )
         _tell_submission(done, connection, as_json=as_json and not watching)
         return _watch(connection, done.batch_id, as_json=as_json) if watching else 0
@@ -212,6 +217,8 @@ def _show_job(view: JobView, result: Path | None) -> None:
     print_table(status)
     if row.error:
         click.echo(f"error   {row.error}")
+    if row.deadline and not row.status.final:
+        click.echo(f"ends by {row.deadline.astimezone().isoformat(' ', 'minutes')}, or fails")
     if view.waits_for:
         click.echo(f"waits   {view.waits_for.removeprefix('waits ')}")
     for finding in view.findings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -39,6 +40,7 @@ def submit_table(
     accept_valid: bool = False,
     again: bool = False,
     submitted_by: str | None = None,
+    deadline: datetime | None = None,
 ) -> Submission:
     """Queues a table's rows, all of them or (with `accept_valid`) those that are sound.
 
@@ -52,6 +54,7 @@ def submit_table(
         accept_valid: Queue the sound rows and record the others as refused.
         again: Queue a table even when it was queued before.
         submitted_by: Who asks.
+        deadline: What has not ended by then fails.
 
     Raises:
         TableError: Some rows cannot be used; nothing was queued.
@@ -81,6 +84,7 @@ def submit_table(
                 refused=[error.to_json() for error in table.errors],
                 idempotency_key=secrets.token_hex(32) if again else table.digest,
                 submitted_by=submitted_by,
+                deadline=deadline,
                 max_errors=settings.max_errors,
                 max_losses=settings.max_losses,
             )

@@ -19,12 +19,14 @@ from barber.catalogue import (
     dispatch,
     events,
     findings,
+    garbage,
     jobs,
     outbox,
     stages,
     workers,
 )
 from barber.catalogue.db import transaction
+from barber.catalogue.garbage import Keep
 from barber.catalogue.stages import Claim
 from barber.catalogue.status import JobStatus
 from barber.chaos.rules import TOY_BUNDLE, TOY_DIGEST
@@ -160,5 +162,5 @@ class Walk:
         self.fan_in()
         self.work(3)
         self.do("fold", counts.fold)
-        self.do("prune", events.prune)
+        self.do("prune", lambda session: garbage.collect_rows(session, Keep(days=30)))
         self.read()

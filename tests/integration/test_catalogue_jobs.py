@@ -404,15 +404,6 @@ def test_events_are_read_from_a_cursor(engine: Engine, people: list[PortraitKey]
         assert not jobs.paused_all(session)
 
 
-def test_old_events_are_pruned(engine: Engine, people: list[PortraitKey]) -> None:
-    submit(engine, [alone(people[0])])
-    with transaction(engine) as session:
-        session.execute(text("UPDATE event SET at = now() - interval '31 days'"))
-        jobs.pause_all(session, by="ann")
-        assert events.prune(session) == 1
-        assert [e.kind for e in events.since(session, 0)] == [EventKind.PAUSED]
-
-
 def test_workers_describe_themselves(engine: Engine) -> None:
     facts: dict[str, Any] = {"device": "cpu", "queues": ["cpu", "gpu"], "versions": {"torch": "2"}}
     with transaction(engine) as session:

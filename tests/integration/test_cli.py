@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from PIL import Image
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
 
 from barber import cli
-from barber.catalogue import jobs
+from barber.catalogue import jobs, refusals
 from barber.catalogue.db import transaction
+from barber.catalogue.stages import Claim
 from barber.catalogue.store import Store
 from barber.pixels import encode_png
 from barber.settings import Settings
@@ -290,6 +293,10 @@ def test_work_is_held_and_let_go(
         (["priority", "77", "5"], "no job 77"),
         (["pause", "--batch", "77"], "no batch 77"),
         (["pause", "77"], "no job 77"),
+        (["deadline", "soon", "1"], "'soon' cannot be read: give a time such as 06:30"),
+        (["deadline", "2h", "77"], "no job 77"),
+        (["deadline", "2h"], "which jobs?"),
+        (["retry", "1", "--from", "align", "--deadline", "2h"], "goes with a plain retry"),
     ],
 )
 def test_what_operators_cannot_mean_is_one_sentence(
@@ -299,6 +306,77 @@ def test_what_operators_cannot_mean_is_one_sentence(
     assert said.code == 1
     assert complaint in said.err
     assert said.err.count("\n") == 1
+
+
+def test_a_deadline_is_given_told_and_taken_away(
+    barber: Callable[..., Said], folder: Path, engine: Engine, settings: Settings
+) -> None:
+    table = write(folder, "one,a.png,b.png,", "two,a.png,b.png,c.png")
+    assert barber("submit", table, "--deadline", "2h").code == 0
+    one, two = (row["id"] for row in reversed(barber("jobs", "--json").json))
+    assert all(row["deadline"] for row in barber("jobs", "--json").json)
+    assert barber("deadline", "none", one).out == f"job {one}: may take its time\n"
+    assert barber("show", one, "--json").json["deadline"] is None
+    assert "job 2: ends by" in barber("deadline", "1d", two).out
+    assert ", or fails" in barber("show", two).out
+    with transaction(engine) as session:
+        session.execute(text("UPDATE job SET deadline = now() - interval '1 s' WHERE id = 2"))
+    crew = Crew(engine, replace(settings, sweep_s=0, backoff_s=0, window=50))
+    crew.tick()
+    shown = barber("show", two)
+    assert "deadline" in shown.out and "passed before it had succeeded" in shown.out
+    told = barber("dead")
+    assert "1 job failed in target (deadline)" in told.out
+    assert "barber retry --error deadline --failed-in target" in told.out
+    said = barber("retry", "--error", "deadline", "--deadline", "2h", "--yes")
+    assert "1 job changed" in said.out
+    assert barber("show", two, "--json").json["deadline"] is not None
+    assert barber("dead").out == "nothing waits for you\n"
+
+
+def test_what_is_dead_is_grouped_with_the_command_that_mends_it(
+    barber: Callable[..., Said], folder: Path, engine: Engine, settings: Settings
+) -> None:
+    rows = ["one,a.png,b.png,", "two,b.png,a.png,", "three,c.png,a.png,"]
+    barber("submit", write(folder, *rows))
+    crew = Crew(engine, replace(settings, sweep_s=0, backoff_s=0, window=50))
+    numbers = iter(range(100, 200))
+
+    def ending(session: Session, claim: Claim) -> object:
+        return break_down(f"no face in portrait {next(numbers)} at 0.5")(session, claim)
+
+    crew.work({"target": ending})
+    with transaction(engine) as session:
+        refusals.record(session, refusals.Source.BROKER, "no such stage", "stage 9, generation 1")
+    barber("submit", write(folder, "four,c.png,b.png,"))
+    barber("pause", "--batch", 2)
+    found = barber("dead", "--json").json
+    (group,) = found["groups"]
+    assert (group["stage"], group["error_class"], group["jobs"]) == ("target", "StageError", 3)
+    assert group["cause"] == "no face in portrait .. at .."
+    assert group["latest_jobs"] == [3, 2, 1]
+    assert found["held"] == [
+        {"what": "batch 2", "jobs": 1, "command": "barber resume --batch 2"},
+    ]
+    told = barber("dead").out
+    assert "3 jobs failed in target (StageError): no face in portrait" in told
+    assert "barber retry --error StageError --failed-in target" in told
+    assert "message refused 1 times (broker): no such stage: stage 9, generation 1" in told
+
+
+def test_garbage_is_counted_then_deleted(
+    barber: Callable[..., Said], folder: Path, settings: Settings
+) -> None:
+    barber("submit", write(folder, "one,a.png,b.png,"))
+    store = Store(settings.store_dir)
+    orphan = store.put(b"nobody names me")
+    os.utime(store.path(orphan), (0, 0))
+    counted = barber("gc", "--dry-run", "--json").json
+    assert (counted["files"], counted["file_bytes"], counted["dry_run"]) == (1, 15, True)
+    assert store.contains(orphan)
+    assert "deleted: 1 files (15 bytes) that nothing names" in barber("gc").out
+    assert not store.contains(orphan)
+    assert barber("gc", "--json").json["files"] == 0
 
 
 @pytest.mark.parametrize("verb", ["show", "retry", "cancel", "watch"])

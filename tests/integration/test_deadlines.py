@@ -160,6 +160,20 @@ def test_a_retry_takes_a_passed_deadline_away_or_sets_a_new_one(
     assert view(engine, ids[1]).row.deadline is not None, "still to come, so it stays"
 
 
+def test_a_result_that_was_in_time_is_made_again_after_the_deadline(
+    crew: Crew, engine: Engine, people: list[PortraitKey]
+) -> None:
+    (job_id,) = submit(engine, [hair_spec(*people[:2])], deadline=TOMORROW)
+    crew.work()
+    let_it_pass(engine, job_id)
+    result = view(engine, job_id).result_key
+    assert result is not None
+    with transaction(engine) as session:
+        assert stages.quarantine(session, result)
+    crew.work()
+    assert view(engine, job_id).row.status is JobStatus.SUCCEEDED
+
+
 def test_a_cancelled_job_stays_cancelled(
     crew: Crew, engine: Engine, people: list[PortraitKey]
 ) -> None:

@@ -22,9 +22,13 @@ def channel(tmp_path):
         yield connection.channel()
 
 
+def message(number):
+    return {"n": number, "properties": {"delivery_info": {}}}
+
+
 def test_messages_come_out_once_and_in_order(channel):
     for number in range(3):
-        channel._put("gpu", {"n": number})
+        channel._put("gpu", message(number))
 
     taken = [channel._get("gpu")["n"] for _ in range(3)]
 
@@ -34,11 +38,11 @@ def test_messages_come_out_once_and_in_order(channel):
 
 
 def test_queues_do_not_see_each_other(channel):
-    channel._put("cpu", {"n": 1})
+    channel._put("cpu", message(1))
 
     with pytest.raises(Empty):
         channel._get("gpu")
-    assert channel._get("cpu") == {"n": 1}
+    assert channel._get("cpu") == message(1)
 
 
 def test_unfinished_message_is_invisible(channel, tmp_path):
@@ -50,7 +54,7 @@ def test_unfinished_message_is_invisible(channel, tmp_path):
 
 
 def test_no_file_is_left_behind(channel, tmp_path):
-    channel._put("gpu", {"n": 1})
+    channel._put("gpu", message(1))
     channel._get("gpu")
 
     assert list((tmp_path / "messages").iterdir()) == []

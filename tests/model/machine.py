@@ -1,0 +1,443 @@
+"""Dispatcher, workers, operators, faults and time, in any order, against the plain-Python model.
+
+Each rule does one thing to the catalogue and the same to the model, and then everything that the
+model knows is compared. Time moves by changing the rows' own moments, never by waiting.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+from barber.catalogue import claims, deadlines, dispatch, garbage, jobs, rework, stages, workers
+from barber.catalogue.db import transaction
+from barber.catalogue.garbage import SHARDS, Keep
+from barber.catalogue.jobs import NewJob
+from barber.catalogue.stages import Claim
+from barber.errors import Conflict, NotFound
+from barber.plan import StageKind
+from barber.settings import Settings
+from barber.spec import JobSpec, PortraitKey
+from tests.model.reference import MAX_ERRORS, MAX_LOSSES, Job, Reference
+from tests.support.builders import BUNDLE, Crew, Message, hair_spec, known_portraits, succeed
+from tests.support.invariants import offences
+
+T = TypeVar("T")
+
+PICK = st.integers(0, 10**6)
+FAR = datetime.now(UTC) + timedelta(days=1000)
+LONG_S = 100_000.0  # no lease and no backoff ends by itself within a run
+ALL = Keep(days=0, intermediate_days=0)
+PAST = "now() - interval '9 days'"
+MOST_JOBS = 6
+FORGET = """
+TRUNCATE batch, job, job_count, job_change, stage, artifact, event, outbox, refused_message, control
+ CASCADE"""
+
+SEEN = text("""
+SELECT (SELECT json_object_agg(id, json_build_array(
+            status, cancel_requested, generation, deadline <= now())) FROM job),
+       (SELECT json_object_agg(id, json_build_array(
+            status, generation, token, errors, losses,
+            status = 'pending' AND coalesce(not_before > now(), false))) FROM stage),
+       (SELECT json_object_agg(key, json_build_array(status, builder_stage)) FROM artifact),
+       (SELECT coalesce(sum(times), 0) FROM refused_message)
+""")
+
+
+class CatalogueMachine(RuleBasedStateMachine):
+    """`engine` and `settings` are set on the class by whoever runs it."""
+
+    engine: Engine
+    settings: Settings
+    people: list[PortraitKey]
+    steps = 0  # over all examples
+    seen: ClassVar[Counter[str]] = Counter()  # how the jobs stood when their example ended
+
+    @classmethod
+    def on(cls, engine: Engine, settings: Settings) -> type[CatalogueMachine]:
+        """The machine on a database of its own."""
+        cls.engine = engine
+        cls.settings = replace(
+            settings, window=1000, sweep_s=0.0, lease_s=LONG_S, backoff_s=LONG_S, grace_s=60.0
+        )
+        claims.DECLINE_S = LONG_S
+        cls.people = known_portraits(engine, 3)
+        cls.steps = 0
+        cls.seen.clear()
+        return cls
+
+    def __init__(self) -> None:
+        super().__init__()
+        with transaction(self.engine) as session:
+            session.execute(text(FORGET))
+        self.crew = Crew(self.engine, self.settings)
+        self.model = Reference()
+        self._come_and_go(present=True)
+        self.messages: list[Message] = []
+        self.claims: list[Claim] = []
+
+    def do(self, action: Callable[[Session], T]) -> T:
+        with transaction(self.engine) as session:
+            return action(session)
+
+    def refused(self, action: Callable[[Session], object]) -> bool:
+        try:
+            self.do(action)
+        except (Conflict, NotFound):
+            return True
+        return False
+
+    def job(self, pick: int) -> Job:
+        return list(self.model.jobs.values())[pick % len(self.model.jobs)]
+
+    def has_jobs(self) -> bool:
+        return bool(self.model.jobs)
+
+    # -- people
+
+    @precondition(lambda self: len(self.model.jobs) < MOST_JOBS)
+    @rule(pick=PICK, due=st.booleans(), again=st.booleans(), batch=st.booleans())
+    def submit(self, pick: int, due: bool, again: bool, batch: bool) -> None:
+        a, b, c = (self.people[(pick + n) % 3] for n in range(3))
+        kinds = [JobSpec(identity=a, bundle=BUNDLE), hair_spec(a, b), hair_spec(a, b, c)]
+        specs = [kinds[pick // 3 % 3]] * (2 if again else 1)
+        new = [NewJob(name="n", spec=spec, priority=pick % 2) for spec in specs]
+        budgets: dict[str, Any] = {"max_errors": MAX_ERRORS, "max_losses": MAX_LOSSES}
+        facts: dict[str, Any] = {"submitted_by": "ann" if batch else None, **budgets}
+        facts["deadline"] = FAR if due else None
+        number = self.do(lambda s: jobs.submit(s, name="b", jobs=new, bundle_name="t", **facts))
+        query = "SELECT job_id, array_agg(stage.id ORDER BY stage.id) FROM stage JOIN job"
+        query += " ON job.id = job_id WHERE batch_id = :batch GROUP BY job_id ORDER BY job_id"
+        rows = self.do(lambda s: s.execute(text(query), {"batch": number}).all())
+        for spec, (job_id, stage_ids) in zip(specs, rows, strict=True):
+            self.model.submit(number, job_id, spec, stage_ids, due)
+
+    @precondition(has_jobs)
+    @rule(pick=PICK)
+    def cancel(self, pick: int) -> None:
+        job = self.job(pick)
+        over = job.over
+        assert self.refused(lambda s: jobs.cancel(s, job.id, by="ann")) is over
+        if not over:
+            self.model.cancel(job)
+
+    @precondition(has_jobs)
+    @rule(pick=PICK, single=st.booleans())
+    def retry(self, pick: int, single: bool) -> None:
+        job = self.job(pick)
+        only = job.stages[pick // 7 % len(job.stages)] if single else None
+        stage_id = only.id if only else None
+        refused = self.refused(lambda s: jobs.retry(s, job.id, by="ann", stage_id=stage_id))
+        assert self.model.retry(job, only) is not refused
+
+    @precondition(has_jobs)
+    @rule(pick=PICK, kind=st.sampled_from(list(StageKind)))
+    def run_from(self, pick: int, kind: StageKind) -> None:
+        job = self.job(pick)
+        refused = self.refused(lambda s: rework.run_from(s, job.id, kind, by="ann"))
+        assert self.model.run_from(job, kind) is not refused
+
+    @precondition(has_jobs)
+    @rule(pick=PICK, steps=st.integers(1, 2))
+    def change_params(self, pick: int, steps: int) -> None:
+        job = self.job(pick)
+        changes = {"blend": {"steps": steps}}
+        refused = self.refused(lambda s: rework.change_params(s, job.id, changes, by="ann"))
+        blend = replace(job.spec.params.blend, steps=steps)
+        spec = replace(job.spec, params=replace(job.spec.params, blend=blend))
+        assert self.model.change_params(job, spec) is not refused
+
+    @precondition(has_jobs)
+    @rule(pick=PICK, what=st.sampled_from(["job", "batch", "all"]), paused=st.booleans())
+    def pause(self, pick: int, what: str, paused: bool) -> None:
+        job = self.job(pick)
+        if what == "job":
+            self.do(lambda s: jobs.pause(s, job.id, by="ann", paused=paused))
+            job.paused = paused
+        elif what == "batch":
+            self.do(lambda s: jobs.pause_batch(s, job.batch, by="ann", paused=paused))
+            (self.model.paused_batches.add if paused else self.model.paused_batches.discard)(
+                job.batch
+            )
+        else:
+            self.do(lambda s: jobs.pause_all(s, by="ann", paused=paused))
+            self.model.paused = paused
+
+    @precondition(has_jobs)
+    @rule(pick=PICK, priority=st.integers(-2, 2))
+    def set_priority(self, pick: int, priority: int) -> None:
+        self.do(lambda s: jobs.set_priority(s, self.job(pick).id, priority, by="ann"))
+
+    @precondition(has_jobs)
+    @rule(pick=PICK, some=st.booleans())
+    def set_deadline(self, pick: int, some: bool) -> None:
+        job = self.job(pick)
+        refusal = job.over or job.too_late
+        moment = FAR if some else None
+        assert self.refused(lambda s: jobs.set_deadline(s, job.id, moment, by="a")) is refusal
+        if not refusal:
+            job.deadline = "to come" if some else ""
+
+    # -- the dispatcher
+
+    @rule()
+    def reap(self) -> None:
+        self.do(lambda s: dispatch.reap(s, self.settings))
+        self.model.reap()
+
+    @rule()
+    def expire(self) -> None:
+        self.do(lambda s: deadlines.expire(s, self.settings))
+        self.model.expire()
+
+    @rule()
+    def resend(self) -> None:
+        self.do(lambda s: dispatch.resend(s, self.settings))
+        self.model.resend()
+
+    @rule()
+    def sweep(self) -> None:
+        self.do(lambda s: dispatch.sweep(s, self.settings))
+        self.model.sweep()
+
+    @rule()
+    def fill(self) -> None:
+        def action(session: Session) -> list[int]:
+            latest = session.scalar(text("SELECT coalesce(max(id), 0) FROM event"))
+            dispatch.fill(session, self.settings)
+            query = "SELECT job_id FROM event WHERE id > :latest ORDER BY id"
+            return list(session.scalars(text(query), {"latest": latest}))
+
+        self.model.fill(dict.fromkeys(self.do(action)))
+        self.messages += self.crew.messages()
+
+    @rule()
+    def publish(self) -> None:
+        self.messages += self.crew.messages()
+
+    @precondition(has_jobs)
+    @rule(pick=PICK, ahead=st.integers(-1, 1))
+    def fan_in(self, pick: int, ahead: int) -> None:
+        job = self.job(pick)
+        chord = max(0, job.chord + ahead)
+        done = self.do(lambda s: dispatch.offer_blend(s, job.id, chord))
+        if chord > job.chord:
+            self.model.refusals += 1
+            assert not done
+        else:
+            assert self.model.offer_blend(job) is done
+        self.messages += self.crew.messages()
+
+    @rule()
+    def collect_garbage(self) -> None:
+        for shard in self._shards():
+            self.do(lambda s, shard=shard: garbage.collect_artifacts(s, shard, ALL))
+        self.model.collect()
+
+    def _shards(self) -> list[int]:
+        """Those in which something lies: 256 empty ones a step would be long."""
+        found = sorted({int(key[:2], 16) for key in self.model.artifacts})
+        assert set(found) <= set(range(SHARDS))
+        return found
+
+    # -- workers; a message may come late, twice, or never
+
+    @precondition(lambda self: self.messages)
+    @rule(pick=PICK, late=st.booleans())
+    def claim(self, pick: int, late: bool) -> None:
+        place = pick % len(self.messages) if late else -1 - pick % min(4, len(self.messages))
+        self._take(self.messages[place])
+
+    def _take(self, message: Message) -> Claim | None:
+        claim = self.crew.claim(message)
+        taken = self.model.claim(message["stage_id"], message["generation"])
+        assert (claim is not None) is taken
+        if claim is not None:
+            self.claims.append(claim)
+        return claim
+
+    @precondition(has_jobs)
+    @rule(rounds=st.integers(1, 6), eased=st.booleans(), pick=PICK)
+    def all_goes_well(self, rounds: int, eased: bool, pick: int) -> None:
+        """Without this, few histories would come to a blend."""
+        if eased:
+            for what in ("all", "batch", "job"):
+                self.pause(pick, what, paused=False)
+            self.workers_come_or_go(present=True)
+            self.waits_are_over()
+        for _ in range(rounds):
+            before = len(self.messages)
+            self.fill()
+            self.sweep()
+            self.publish()
+            for message in self.messages[before:]:
+                claim = self._take(message)
+                if claim is not None:
+                    self._end(claim, "finish")
+
+    @precondition(lambda self: self.messages)
+    @rule(pick=PICK)
+    def claim_by_another_bundles_worker(self, pick: int) -> None:
+        message = self.messages[-1 - pick % min(4, len(self.messages))]
+        ids = (message["stage_id"], message["generation"])
+        facts: dict[str, Any] = {"worker": "w", "device": "cpu", "lease_s": LONG_S}
+        assert self.do(lambda s: stages.claim(s, *ids, **facts, bundle="c" * 64)) is None
+        self.model.decline(*ids)
+
+    @rule(stage=st.integers(0, 10**6), ahead=st.integers(1, 5))
+    def claim_what_cannot_be(self, stage: int, ahead: int) -> None:
+        known = list(self.model.stages)
+        wanted = known[stage % len(known)] if known and stage % 2 else 10**9 + stage
+        generation = ahead + (self.model.stages[wanted].generation if wanted in known else 0)
+        assert self.crew.claim({"stage_id": wanted, "generation": generation}) is None
+        assert not self.model.claim(wanted, generation)
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=PICK)
+    def heartbeat(self, pick: int) -> None:
+        claim = self.claims[pick % len(self.claims)]
+        pulse = self.do(lambda s: stages.heartbeat(s, claim, lease_s=LONG_S, progress=0.5))
+        assert pulse == self.model.heartbeat(claim.stage_id, claim.token)
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=PICK, how=st.sampled_from(["finish", "finish", "fail", "fail for good", "return"]))
+    def end(self, pick: int, how: str) -> None:
+        """Holders and zombies alike; a finish that is told twice is still true."""
+        self._end(self.claims[-1 - pick % min(3, len(self.claims))], how)
+
+    def _end(self, claim: Claim, how: str) -> None:
+        held = self.model.holds(claim.stage_id, claim.token)
+        stage = self.model.stages[claim.stage_id]
+        if how == "finish":
+            done = self.do(lambda s: succeed(s, claim))
+            if held:
+                self.model.finish(stage)
+        elif how == "return":
+            done = self.do(lambda s: stages.hand_back(s, claim, "drained"))
+            if held:
+                self.model.hand_back(stage)
+        else:
+            facts: dict[str, Any] = {"error_class": "E", "message": "m", "backoff_s": LONG_S}
+            final = how == "fail for good"
+            done = self.do(lambda s: stages.fail(s, claim, final=final, **facts))
+            if held:
+                self.model.fail(stage, final)
+        assert done or not held
+        self.messages += self.crew.messages()
+
+    # -- faults and time
+
+    @rule(present=st.booleans())
+    def workers_come_or_go(self, present: bool) -> None:
+        self._come_and_go(present)
+        self.model.served = present
+
+    def _come_and_go(self, present: bool) -> None:
+        facts: dict[str, Any] = {"device": "cpu", "queues": ["gpu"], "pid": 1, "versions": {}}
+        who = workers.Introduction(name="w", bundle=BUNDLE, bundle_name="tiny", **facts)
+        self.do(lambda s: workers.hello(s, who, alive_s=LONG_S))
+        if not present:
+            self.do(lambda s: workers.bye(s, "w"))
+
+    @rule(pick=PICK)
+    def lease_runs_out(self, pick: int) -> None:
+        running = [s for s in self.model.stages.values() if s.status == "running"]
+        if running:
+            stage = running[pick % len(running)]
+            self._move(
+                "UPDATE stage SET lease_until = now() - interval '1 s' WHERE id = :id", stage.id
+            )
+            stage.late = True
+
+    @rule(pick=PICK)
+    def message_is_long_under_way(self, pick: int) -> None:
+        query = text("SELECT id FROM stage WHERE status = 'dispatched' AND ready_at IS NOT NULL")
+        out = sorted(self.do(lambda s: s.scalars(query).all()))
+        if out:
+            stage = self.model.stages[out[pick % len(out)]]
+            self._move(
+                "UPDATE stage SET ready_at = now() - interval '9 days' WHERE id = :id", stage.id
+            )
+            stage.stale = True
+
+    @rule()
+    def waits_are_over(self) -> None:
+        self._move(
+            "UPDATE stage SET not_before = now() - interval '1 s' WHERE not_before > now()", 0
+        )
+        for stage in self.model.stages.values():
+            stage.waits = False
+
+    @precondition(has_jobs)
+    @rule(pick=PICK)
+    def deadline_passes(self, pick: int) -> None:
+        job = self.job(pick)
+        if job.deadline:
+            self._move(f"UPDATE job SET deadline = {PAST} WHERE id = :id", job.id)
+            job.deadline = "past"
+
+    @rule(pick=PICK)
+    def file_is_damaged(self, pick: int) -> None:
+        ready = sorted(k for k, status in self.model.artifacts.items() if status == "ready")
+        if ready:
+            key = ready[pick % len(ready)]
+            assert self.do(lambda s: stages.quarantine(s, key))
+            assert self.model.quarantine(key)
+
+    def _move(self, statement: str, row: int = 0) -> None:
+        self.do(lambda s: s.execute(text(statement), {"id": row} if row else {}))
+
+    # -- what must hold
+
+    @invariant()
+    def agrees(self) -> None:
+        """The catalogue is what the model says, row by row."""
+        type(self).steps += 1
+        with self.engine.connect() as connection:
+            told_jobs, told_stages, told_artifacts, refusals = connection.execute(SEEN).one()
+        model = self.model
+        assert (told_jobs or {}) == {
+            str(j.id): [j.status, j.cancel, j.chord, j.too_late if j.deadline else None]
+            for j in model.jobs.values()
+        }
+        assert (told_stages or {}) == {
+            str(s.id): [s.status, s.generation, s.token, s.errors, s.losses, s.awaits_repeat]
+            for s in model.stages.values()
+        }
+        assert (told_artifacts or {}) == {
+            key: [status, model.builders.get(key)] for key, status in model.artifacts.items()
+        }
+        assert refusals == model.refusals
+
+    def teardown(self) -> None:
+        """After any history: nothing contradicts itself, and once it is calm every job ends."""
+        self.seen.update(job.status for job in self.model.jobs.values())
+        assert offences(self.engine) == []
+        crew = Crew(self.engine, replace(self.settings, backoff_s=0.0))
+        calm = (
+            "UPDATE job SET paused = false",
+            "UPDATE batch SET paused = false",
+            "DELETE FROM control",
+            f"UPDATE stage SET lease_until = {PAST} WHERE status = 'running'",
+            "UPDATE stage SET not_before = NULL",
+        )
+        for statement in calm:
+            self._move(statement)
+        self._come_and_go(present=True)
+        open_jobs = text("SELECT id FROM job WHERE finished_at IS NULL")
+        for _ in range(12):
+            self._move(f"UPDATE stage SET ready_at = {PAST} WHERE status = 'dispatched'")
+            crew.work()
+            if not self.do(lambda s: s.scalars(open_jobs).all()):
+                break
+        assert self.do(lambda s: s.scalars(open_jobs).all()) == []
+        assert offences(self.engine) == []
