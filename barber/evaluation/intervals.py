@@ -11,7 +11,7 @@ from scipy.stats import bootstrap
 RESAMPLES = 2000
 LEVEL = 0.95
 SEED = 0  # of the resampling: the same values have the same interval
-LEAST = 3  # values below which an interval would say nothing
+LEAST = 10  # values below which such an interval is too narrow to be believed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from barber.evaluation.cases import LEAST_HAIR
 from barber.evaluation.features import FRECHET_LEAST
-from barber.evaluation.intervals import LEVEL, RESAMPLES
+from barber.evaluation.intervals import LEAST, LEVEL, RESAMPLES
 from barber.evaluation.measure import RIM_SHARE
 from barber.evaluation.methods import Method
 from barber.evaluation.metrics import PSNR_CAP_DB
@@ -37,7 +37,8 @@ def _how(report: Report) -> tuple[str, ...]:
         f"PSNR of one picture counts as at most {PSNR_CAP_DB:.0f} dB: equal pictures have an "
         "infinite one. Means are over pictures.",
         f"Intervals: {LEVEL:.0%} by {RESAMPLES} bootstrap resamples (scipy, percentile). Cases "
-        "share portraits and are taken as independent, so the intervals are somewhat narrow.",
+        "share portraits and are taken as independent, so the intervals are somewhat narrow. Below "
+        f"{LEAST} cases there is none, and no verdict.",
         *(_drawn() if report.material.drawn is not None else _photographs()),
         _hair(report),
         *_frechet(report),

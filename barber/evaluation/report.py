@@ -19,6 +19,7 @@ from barber.results import write_whole
 
 NOTHING = "–"
 PLOTTED = ("psnr", "ssim", "hair_iou", "psnr_outside")
+TOLD = ("psnr", "ssim", "hair_iou")  # in sentences
 LIKENESS = ("rmse", "psnr", "ssim", "vgg", "lpips")  # of one picture to another
 FIGURES = "figures"  # folder of pictures beside the page
 
@@ -229,7 +230,7 @@ def _findings(report: Report) -> tuple[str, ...]:
                 full = report.values(FULL, metric, stratum)
                 found = difference(report.values(method.name, metric, stratum), full, metric)
                 word = "" if found is None else found.verdict(metric)
-                if found is None or metric.name not in ("psnr", "hair_iou") or not word:
+                if found is None or metric.name not in TOLD or not word:
                     continue
                 by = metric.told(abs(found.estimate.mean)) + (f" {metric.unit}" * bool(metric.unit))
                 n = found.estimate.n
@@ -243,7 +244,9 @@ def _findings(report: Report) -> tuple[str, ...]:
                         f"full is ahead of {method.name} where {stratum}: {metric.title} by {by} "
                         f"(n = {n})."
                     )
-    return (*ahead, *behind) or ("No difference in PSNR or hair IoU is sure at this n.",)
+    return (*ahead, *behind) or (
+        "No difference in PSNR, SSIM or hair IoU is sure in a stratum at this n.",
+    )
 
 
 def _plot_blocks(report: Report, plots: Sequence[str]) -> list[Block]:

@@ -25,11 +25,12 @@ def test_interval_is_sure_when_it_leaves_out_zero(shift: float, sure: bool) -> N
     assert estimate([value - shift for value in VALUES]).is_sure is sure
 
 
-def test_two_values_have_a_mean_and_no_interval() -> None:
-    found = estimate([1.0, 2.0])
+def test_few_values_have_a_mean_and_no_interval() -> None:
+    found = estimate([1.0, 2.0] * 4)
     assert (found.mean, found.low, found.high) == (1.5, None, None) and not found.is_sure
+    assert estimate([1.0, 2.0] * 5).is_sure
 
 
 def test_the_same_value_again_and_again_is_certain() -> None:
-    found = estimate([3.0] * 5)
+    found = estimate([3.0] * 10)
     assert (found.low, found.high) == (3.0, 3.0)

@@ -21,7 +21,7 @@ from barber.spec import PRESETS, PortraitKey
 ONE, TWO = PortraitKey("1" * 64), PortraitKey("2" * 64)
 PSNR = metrics("v", "l")[1]
 RMSE = metrics("v", "l")[0]
-CASES = 12
+CASES = 24
 
 
 def picture(key: PortraitKey) -> Picture:
