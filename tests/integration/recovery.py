@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from barber.catalogue import migrate
 from barber.catalogue import workers as roster
 from barber.catalogue.db import transaction
@@ -55,10 +57,15 @@ def begin(studio: Studio, kind: str) -> tuple[int, StageView]:
     studio.system.wait(marker.exists, f"a {kind} to be in the middle")
 
     def held() -> StageView | None:
-        running = [s for s in studio.system.job(job_id).stages if s.status == "running"]
-        return next((stage for stage in running if stage.kind == kind), None)
+        """Another of the same kind may run at this moment: this one's process is stopped."""
+        for stage in studio.system.job(job_id).stages:
+            if stage.kind == kind and stage.status == "running" and stage.worker:
+                child = psutil.Process(child_of(studio, stage.worker))
+                if child.status() == psutil.STATUS_STOPPED:
+                    return stage
+        return None
 
-    return job_id, studio.system.wait(held, "the stage to be running")
+    return job_id, studio.system.wait(held, "the stage to stand still")
 
 
 def until(studio: Studio, fact: Callable[[], object]) -> float:
