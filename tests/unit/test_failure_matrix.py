@@ -13,7 +13,8 @@ ROWS = 27
 
 def told() -> set[tuple[int, str]]:
     """Pairs of a row's number and a test that the table names in it."""
-    lines = re.findall(r"^\| (\d+) \|(.+)\|$", TABLE.read_text(), re.MULTILINE)
+    matrix = TABLE.read_text().partition("<!-- recovery -->")[0]  # times have a table of their own
+    lines = re.findall(r"^\| (\d+) \|(.+)\|$", matrix, re.MULTILINE)
     assert [int(number) for number, _ in lines] == list(range(1, ROWS + 1))
     return {
         (int(number), test)
