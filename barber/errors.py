@@ -4,6 +4,8 @@
     |-- InputError          the picture, table or spec is at fault: fail, never retry
     |-- CheckpointError     a weight file is at fault: the operator's business, the worker stops
     |-- StageError          a stage could not finish (non-finite loss): fail, keep evidence
+    |   |-- StageTimeout    it took longer than its soft limit: once more
+    |   `-- StageHung       it made no step for too long: its process ends, another tries
     |-- CatalogueError      the record refuses
     |   |-- NotFound        no such row
     |   |-- Conflict        the row is not in a state that allows this
@@ -57,7 +59,15 @@ class StageError(BarberError):
         for key in self.portraits:
             if key in names:
                 message = message.replace(short_key(key), f"{names[key]} ({short_key(key)})")
-        return StageError(message, stage=self.stage, portraits=self.portraits)
+        return type(self)(message, stage=self.stage, portraits=self.portraits)
+
+
+class StageTimeout(StageError):
+    """A stage took longer than its soft time limit; told between two of its steps."""
+
+
+class StageHung(StageError):
+    """A stage made no step for too long while its process lived."""
 
 
 def short_key(key: str) -> str:

@@ -50,6 +50,13 @@ class Settings:
     min_free_mb: float = 256.0  # no stage is handed out while the store's disk has less
     public_url: str = ""  # under which browsers reach the console: https://barber.example
     proxies: int = 0  # in front of the console, whose X-Forwarded headers are believed
+    soft_limit_s: str = "14400"  # a stage ends at its next step; "600,blend=1200", 0 for none
+    hard_limit_s: str = "18000"  # a stage's process is killed; as above
+    hang_leases: float = 20.0  # a stage without a step for so many leases hangs; 0: never
+    drain_s: float = 20.0  # a worker told to stop works on for so long, then hands back
+    child_tasks: int = 200  # a worker's process is replaced after so many; 0: never
+    child_memory_mb: int = 0  # or when it holds more of the machine's memory; 0: no limit
+    child_device_mb: int = 0  # or reserves more of its CUDA device's; 0: no limit
     failpoint: str = ""  # tests only: where a worker process shall end itself
     chaos: str = ""  # chaos runs only: toy stages, lost and doubled messages; see barber/chaos
 

@@ -1,4 +1,5 @@
-# Runs stages: needs torch. Give it a GPU by compose or `--gpus`, and BARBER_DEVICE=cuda:0.
+# Runs stages: needs torch. Give it GPUs by compose or `--gpus all`, and `--devices all`. Stop it
+# with time: `docker stop -t 90` for a BARBER_DRAIN_S of 60; exit code 0 says that all was handed back.
 FROM python:3.12-slim
 WORKDIR /app
 COPY constraints.txt pyproject.toml README.md LICENSE ./
@@ -9,5 +10,5 @@ RUN pip install --no-cache-dir -c constraints.txt ".[workers]" \
     && useradd --uid 1000 --create-home barber \
     && install -d -o barber -g barber /var/lib/barber
 USER barber
-ENTRYPOINT ["python", "-m", "workers.worker"]
-CMD ["--queues", "gpu", "--name", "gpu-0"]
+ENTRYPOINT ["barber", "worker"]
+CMD ["--device", "cpu", "--name", "gpu-0"]

@@ -15,6 +15,8 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from barber.settings import Settings
+from workers.limits import Limits
+from workers.memory import NO_LIMIT_KIB
 
 GPU = "gpu"  # the stages, a queue for each bundle: one worker process per device
 CPU = "cpu"  # fan-in and the chords' own bookkeeping
@@ -39,7 +41,7 @@ def create_app(settings: Settings) -> Celery:
     app.conf.update(
         _messages(),
         task_queues=[_queue(urlsplit(settings.broker_url).scheme, name) for name in QUEUES],
-        **_execution(),
+        **_execution(settings),
         **_broker(settings),
         **_results(settings),
     )
@@ -104,8 +106,12 @@ def _messages() -> dict[str, Any]:
     }
 
 
-def _execution() -> dict[str, Any]:
+def _execution(settings: Settings) -> dict[str, Any]:
     return {
+        "task_annotations": {
+            STAGE_TASK.format(kind=kind): {"time_limit": seconds or None}
+            for kind, seconds in Limits.of(settings).hard_s.items()
+        },
         "task_acks_late": True,
         "task_reject_on_worker_lost": False,  # the lease decides, else a poison stage loops
         "task_acks_on_failure_or_timeout": True,
@@ -115,9 +121,10 @@ def _execution() -> dict[str, Any]:
         "worker_pool_start_method": "spawn",  # CUDA cannot be used again after a fork
         "worker_proc_alive_timeout": 180,  # loading torch and the bundle counts against it
         "worker_lost_wait": 1.0,  # a killed child's late result is of no interest: see the lease
-        "worker_max_tasks_per_child": 200,
+        "worker_max_tasks_per_child": settings.child_tasks or None,
+        "worker_max_memory_per_child": settings.child_memory_mb * 1024 or NO_LIMIT_KIB,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        "worker_soft_shutdown_timeout": 60,
+        "worker_soft_shutdown_timeout": settings.drain_s,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "broker_connection_retry_on_startup": True,

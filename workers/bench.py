@@ -20,14 +20,17 @@ from sqlalchemy.orm import Session
 from barber.catalogue import making, portraits, stages
 from barber.catalogue.db import transaction
 from barber.catalogue.store import Store, StoredFile
-from barber.errors import StageError, StoreError
+from barber.errors import StageError, StageHung, StoreError
 from barber.pixels import encode_png
 from barber.plan import ArtifactKey, StageKind, plan
 from barber.settings import Settings
 from barber.spec import PortraitKey
+from workers.endings import end_process
 from workers.failpoints import Failpoints, Point
 from workers.heart import Heart
-from workers.retry import Action, Verdict, judge, sentence
+from workers.limits import Limits
+from workers.memory import release
+from workers.retry import OUT_OF_MEMORY, Action, Verdict, judge, sentence
 
 if TYPE_CHECKING:  # the pool's parent imports this module, and torch only its child
     from barber.artifacts import Artifact, Portrait
@@ -67,6 +70,7 @@ class Bench:
         self.worker, self.versions = worker, dict(versions)
         self.store = Store(settings.store_dir)
         self.failpoints = Failpoints(settings)
+        self._limits = Limits.of(settings)
         self._leaves_at = math.inf  # monotonic; then a stage under way is handed back
 
     @property
@@ -75,11 +79,15 @@ class Bench:
         return self._leaves_at < math.inf
 
     def leave_soon(self) -> None:
-        """Gives the stage at hand one more lease's time."""
-        self._leaves_at = min(self._leaves_at, time.monotonic() + self.settings.lease_s)
+        """Gives the stage at hand the time of a drain; no other is taken."""
+        self._leaves_at = min(self._leaves_at, time.monotonic() + self.settings.drain_s)
 
     def run(self, stage_id: int, generation: int) -> Outcome:
         """Claims a stage, works on it and records how it ended."""
+        if self.leaving:
+            why = f"worker {self.worker} leaves"
+            self._write(lambda session: stages.decline(session, stage_id, generation, why=why))
+            return Outcome(claimed=False)
         claim = self._write(
             lambda session: stages.claim(
                 session,
@@ -118,16 +126,45 @@ class Bench:
             return time.monotonic() > self._leaves_at
 
         with Heart(
-            self.engine, claim, self.settings, is_leaving=is_leaving, on_middle=on_middle
+            self.engine,
+            claim,
+            self.settings,
+            watch=self._limits.watch(kind),
+            on_hang=lambda error: self._give_up(claim, error),
+            is_leaving=is_leaving,
+            on_middle=on_middle,
         ) as heart:
             self.failpoints.hit(kind, Point.AFTER_CLAIM)
-            artifact = self._compute(claim, heart)
+            artifact = self._compute_with_room(claim, heart)
             recipe = self._recipe(claim, artifact)
             files = self._store(claim, artifact, recipe)
             self.failpoints.hit(kind, Point.BEFORE_FINISH)
             return self._write(
                 lambda session: stages.finish(session, claim, files=files, recipe=recipe)
             )
+
+    def _give_up(self, claim: stages.Claim, error: StageHung) -> None:
+        """Reports, in the heart's thread, a stage whose own thread hangs; ends the process."""
+        facts = {"job_id": claim.job_id, "stage_id": claim.stage_id, "stage": claim.planned.kind}
+        try:
+            self._settle(claim, error, facts)
+        finally:
+            end_process()
+
+    def _compute_with_room(self, claim: stages.Claim, heart: Heart) -> Artifact:
+        """Computes a stage; one that finds no memory once more, after all unused was given back.
+
+        Every stage works on one portrait or pair, so there is no smaller batch to fall back to.
+        """
+        try:
+            return self._compute(claim, heart)
+        except Exception as error:
+            if judge(error) is not OUT_OF_MEMORY:
+                raise
+            log.warning("no memory; once more after all unused is given back: %s", error)
+        # Only here: until the exception is gone, its frames hold the stage's tensors.
+        release(self.settings.device)
+        return self._compute(claim, heart)
 
     def _compute(self, claim: stages.Claim, heart: Heart) -> Artifact:
         from barber.pipeline import run_stage

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -43,6 +44,9 @@ class Effect(StrEnum):
     FAIL = "fail"  # a StageError, which no repeat follows
     ERROR = "error"  # an OSError, which is tried again
     POISON = "poison"  # SIGKILL each time, until somebody puts the marker file there
+    HANG = "hang"  # no further step, ever, while the other threads live
+    CUDA = "cuda"  # what torch raises when a device has failed for good
+    MEMORY = "memory"  # what an allocation raises that finds no memory
 
 
 class Failpoints:
@@ -65,16 +69,26 @@ class Failpoints:
 
         Raises:
             StageError: The point's effect is `fail`.
-            OSError: It is `error`.
+            OSError: It is `error`; RuntimeError and MemoryError as those say.
         """
         effect = self._effects.get((place, point))
         if effect is None or not self._fires(effect, self._folder / f"{place}-{point}"):
             return
-        if effect is Effect.FAIL:
-            raise StageError(f"failpoint {place}:{point}", stage=place)
-        if effect is Effect.ERROR:
-            raise OSError(f"failpoint {place}:{point}")
-        os.kill(os.getpid(), signal.SIGSTOP if effect is Effect.STOP else signal.SIGKILL)
+        match effect:
+            case Effect.FAIL:
+                raise StageError(f"failpoint {place}:{point}", stage=place)
+            case Effect.ERROR:
+                raise OSError(f"failpoint {place}:{point}")
+            case Effect.CUDA:
+                raise RuntimeError(f"CUDA error: unspecified launch failure ({place}:{point})")
+            case Effect.MEMORY:
+                raise MemoryError(f"failpoint {place}:{point}")
+            case Effect.HANG:
+                while True:
+                    time.sleep(1)
+            case Effect.KILL | Effect.STOP | Effect.POISON:
+                stops = effect is Effect.STOP
+                os.kill(os.getpid(), signal.SIGSTOP if stops else signal.SIGKILL)
 
     def _fires(self, effect: Effect, marker: Path) -> bool:
         if effect is Effect.POISON:

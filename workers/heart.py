@@ -15,9 +15,10 @@ from sqlalchemy.exc import DBAPIError
 
 from barber.catalogue import stages
 from barber.catalogue.db import transaction
-from barber.errors import Cancelled
+from barber.errors import Cancelled, StageHung
 from barber.pixels import thumbnail
 from barber.settings import Settings
+from workers.limits import Watch
 
 if TYPE_CHECKING:  # the pool's parent imports this module, and torch only its child
     from barber.stages.descent import StepReport
@@ -55,10 +56,13 @@ class Heart:
         claim: stages.Claim,
         settings: Settings,
         *,
+        watch: Watch,
+        on_hang: Callable[[StageHung], None],
         is_leaving: Callable[[], bool] = lambda: False,
         on_middle: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine, self._claim, self._settings = engine, claim, settings
+        self._watch, self._on_hang = watch, on_hang
         self._is_leaving, self._on_middle = is_leaving, on_middle
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._live, name="heart", daemon=True)
@@ -85,11 +89,13 @@ class Heart:
 
         Raises:
             Cancelled: The job was cancelled, another worker has the stage, or this one leaves.
+            StageTimeout: The stage is over its soft limit.
         """
         if self.pulse is not stages.Pulse.GO:
             raise Cancelled(REASONS[self.pulse])
         if self._is_leaving():
             raise Cancelled("its worker shuts down")
+        self._watch.step()
         number = self._progress.number + 1 if self._progress else 1
         self._progress = Progress(
             done=report.done,
@@ -114,6 +120,10 @@ class Heart:
         pause_s = max(0.05, min(lease_s / 3, self._settings.progress_s))
         written, beat_at = 0, time.monotonic()
         while not self._stop.wait(pause_s):
+            hang = self._watch.hang()
+            if hang is not None:
+                self._on_hang(hang)
+                return
             progress = self._progress
             fresh = progress is not None and progress.number != written
             if not fresh and time.monotonic() - beat_at < lease_s / 3 - pause_s / 2:

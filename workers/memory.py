@@ -6,13 +6,17 @@ Torch is touched only where it is loaded already and the device is a CUDA one.
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import resource
 import sys
 from pathlib import Path
 from typing import Any
 
+log = logging.getLogger(__name__)
+
 STATM = Path("/proc/self/statm")
+NO_LIMIT_KIB = 2**50  # what the pool compares with where a process may hold any amount
 
 
 def resident_bytes() -> int:
@@ -38,6 +42,15 @@ def footprint(device: str) -> dict[str, int]:
         total = int(cuda.get_device_properties(device).total_memory)
         facts |= {"reserved": reserved_bytes(device), "device": total}
     return facts
+
+
+def held_kib(device: str, device_limit_mb: int) -> int:
+    """What the pool compares with its limit, in KiB; beyond any when the device's is exceeded."""
+    reserved_mb = reserved_bytes(device) / 2**20
+    if 0 < device_limit_mb < reserved_mb:
+        log.info("%.0f MB of %s are reserved: a new process takes over", reserved_mb, device)
+        return NO_LIMIT_KIB + 1
+    return resident_bytes() // 1024
 
 
 def release(device: str) -> None:

@@ -19,6 +19,8 @@ from barber.errors import (
     InputError,
     NotFound,
     StageError,
+    StageHung,
+    StageTimeout,
     StoreError,
 )
 
@@ -36,10 +38,29 @@ class Verdict:
     """The decision on one exception."""
 
     error_class: str  # one word for tables and badges
+    meaning: str  # for people: what happened
     action: Action
     retries: int | None = None  # own limit of repeats; None: the stage's budget alone
     ends_process: bool = False  # the pool child must not run another stage
     ends_worker: bool = False  # nor must its replacement
+
+    @property
+    def consequence(self) -> str:
+        """What becomes of the stage, in words."""
+        if self.action is Action.FAIL:
+            return "fails for good"
+        if self.action is Action.HAND_BACK:
+            return "handed back, no budget spent"
+        if self.retries == 1:
+            return "tried once more"
+        return "tried again while its budget of errors lasts"
+
+    @property
+    def casualty(self) -> str:
+        """What ends with the stage; empty when all goes on."""
+        if self.ends_worker:
+            return "the worker"
+        return "the process" if self.ends_process else ""
 
     def is_final(self, errors: int) -> bool:
         """Whether the stage fails for good, after `errors` earlier errors."""
@@ -48,19 +69,75 @@ class Verdict:
         return self.retries is not None and errors >= self.retries
 
 
-CANCELLED: Final = Verdict(error_class="cancelled", action=Action.HAND_BACK)
-INPUT: Final = Verdict(error_class="input", action=Action.FAIL)
-STAGE: Final = Verdict(error_class="stage", action=Action.FAIL)
-BUNDLE: Final = Verdict(error_class="bundle", action=Action.HAND_BACK, ends_worker=True)
-OUT_OF_MEMORY: Final = Verdict(error_class="oom", action=Action.RETRY)
-CUDA: Final = Verdict(error_class="cuda", action=Action.RETRY, ends_process=True)
-IO: Final = Verdict(error_class="io", action=Action.RETRY)
-BUG: Final = Verdict(error_class="bug", action=Action.RETRY, retries=1)
+CANCELLED: Final = Verdict(
+    error_class="cancelled",
+    meaning="its job was cancelled, its lease lost, or its worker leaves",
+    action=Action.HAND_BACK,
+)
+INPUT: Final = Verdict(
+    error_class="input", meaning="a portrait or the spec cannot be used", action=Action.FAIL
+)
+TIMEOUT: Final = Verdict(
+    error_class="timeout",
+    meaning="the stage took longer than its soft limit",
+    action=Action.RETRY,
+    retries=1,
+)
+HUNG: Final = Verdict(
+    error_class="hung",
+    meaning="the stage made no step for too long while its process lived",
+    action=Action.RETRY,
+    ends_process=True,
+)
+STAGE: Final = Verdict(
+    error_class="stage",
+    meaning="the method could not finish: a loss that is not finite, an empty region",
+    action=Action.FAIL,
+)
+BUNDLE: Final = Verdict(
+    error_class="bundle",
+    meaning="a weight file is missing or damaged",
+    action=Action.HAND_BACK,
+    ends_worker=True,
+)
+OUT_OF_MEMORY: Final = Verdict(
+    error_class="oom",
+    meaning="no memory, and again none after everything unused was given back",
+    action=Action.RETRY,
+)
+CUDA: Final = Verdict(
+    error_class="cuda",
+    meaning="the device failed in a way that its process cannot get over",
+    action=Action.RETRY,
+    ends_process=True,
+)
+IO: Final = Verdict(
+    error_class="io",
+    meaning="store, database or disk: full, away, or a file damaged",
+    action=Action.RETRY,
+)
+BUG: Final = Verdict(
+    error_class="bug", meaning="anything else: a fault of ours", action=Action.RETRY, retries=1
+)
+VERDICTS: Final = (
+    CANCELLED,
+    INPUT,
+    STAGE,
+    TIMEOUT,
+    HUNG,
+    BUNDLE,
+    OUT_OF_MEMORY,
+    CUDA,
+    IO,
+    BUG,
+)
 
 TABLE: Final[tuple[tuple[tuple[type[BaseException], ...], Verdict], ...]] = (
     ((Cancelled,), CANCELLED),
     ((InputError,), INPUT),
-    ((StageError,), STAGE),
+    ((StageTimeout,), TIMEOUT),
+    ((StageHung,), HUNG),
+    ((StageError,), STAGE),  # after its kinds
     ((CheckpointError,), BUNDLE),
     # NotFound: an artifact that was ready at the claim was found damaged before it was read.
     ((StoreError, NotFound, OSError, OperationalError, InterfaceError), IO),

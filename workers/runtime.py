@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import billiard.pool as billiard_pool
 from celery import current_app
 from celery.signals import worker_process_init, worker_process_shutdown
 from sqlalchemy import Engine
@@ -33,15 +34,12 @@ from barber.plan import METHOD_VERSION
 from barber.settings import Settings
 from workers.app import GPU
 from workers.bench import Bench
-from workers.memory import footprint
+from workers.endings import PARTING_SIGNAL, end_process, stop_worker
+from workers.memory import footprint, held_kib
 
 log = logging.getLogger(__name__)
 
-# Between a pool's parent and its child. Down: the worker leaves. Up: the child cannot serve.
-# The pool takes every signal that would end a process; this one is ignored when nobody listens.
 LEAST_ALIVE_S = 10.0  # of silence, however short the leases are: the machine may be busy
-PARTING_SIGNAL = signal.SIGURG
-STICKY_EXIT_CODE = 70  # the child's own end after an error that its process cannot get over
 
 
 @dataclass(kw_only=True)
@@ -58,7 +56,9 @@ class Runtime:
     bench: Bench | None  # None on a worker without the stages' queue
     rules: ChaosRules | None = None  # of a chaos run
     ended: threading.Event = field(default_factory=threading.Event)
+    news: threading.Event = field(default_factory=threading.Event)  # to be shown at once
     busy: bool = False
+    worked: bool = False  # whether it has taken a stage yet
 
     def run_stage(self, stage_id: int, generation: int) -> bool:
         """Works on one stage; ends this process, or the worker, when the verdict says so.
@@ -75,11 +75,12 @@ class Runtime:
             outcome = self.bench.run(stage_id, generation)
         finally:
             self.busy = False
+        self.worked = self.worked or outcome.claimed
         if outcome.verdict is not None and outcome.verdict.ends_worker:
             stop_worker()
         if outcome.verdict is not None and outcome.verdict.ends_process:
             log.error("this process cannot go on and ends", extra={"worker": self.name})
-            os._exit(STICKY_EXIT_CODE)
+            end_process()
         return outcome.succeeded or not outcome.claimed
 
     def fan_in(self, job_id: int, generation: int) -> bool:
@@ -99,7 +100,9 @@ class Runtime:
                     listed = self._show(session, listed)
             except DBAPIError as error:
                 log.warning("the catalogue cannot be reached: %s", error.orig)
-            if self.ended.wait(every_s):
+            self.news.wait(every_s)
+            self.news.clear()
+            if self.ended.is_set():
                 return
 
     def _show(self, session: Session, listed: bool) -> bool:
@@ -131,9 +134,16 @@ class Runtime:
             warm_up_s=self.warm_up_s,
         )
 
+    def drain(self) -> None:
+        """Takes nothing new; a stage at hand has a while to end, then it is handed back."""
+        if self.bench is not None:
+            self.bench.leave_soon()
+        self.news.set()
+
     def leave(self) -> None:
         """Marks the worker as gone."""
         self.ended.set()
+        self.news.set()
         try:
             with transaction(self.engine) as session:
                 roster.bye(session, self.name)
@@ -201,17 +211,31 @@ def _load(settings: Settings, versions: dict[str, str]) -> tuple[Any, dict[str, 
 
     from barber.manifest import find_bundle
     from barber.models.bundle import ModelBundle
+    from barber.models.devices import check_device
     from barber.models.machine import environment
 
     torch.set_num_threads(settings.threads)
-    path = find_bundle(settings.bundle, settings.bundles_dir)
-    bundle = ModelBundle.load(path, torch.device(settings.device))
+    device = check_device(settings.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    bundle = ModelBundle.load(find_bundle(settings.bundle, settings.bundles_dir), device)
     return bundle, {**versions, **environment(bundle.device)}
 
 
-def stop_worker() -> None:
-    """Asks the parent to stop as a failure: a new child would meet the same fault."""
-    os.kill(os.getppid(), PARTING_SIGNAL)
+def _recycle_by(settings: Settings) -> None:
+    """Has the pool replace this process when it holds too much memory, after the stage at hand.
+
+    The pool asks its own function after each task, which knows nothing of devices and tells the
+    most that the process ever held, not what it holds. A process that has not worked yet holds
+    what its successor would: a message in vain must not cost one.
+    """
+
+    def held() -> int:
+        if _runtime is None or not _runtime.worked:
+            return 1
+        return held_kib(settings.device, settings.child_device_mb)
+
+    billiard_pool.mem_rss = held
 
 
 @worker_process_init.connect
@@ -227,9 +251,8 @@ def _begin(**_: Any) -> None:
         log.error("the worker stops: %s", error, extra={"worker": name}, exc_info=not ours)
         stop_worker()
         return
-    if _runtime.bench is not None:
-        leave_soon = _runtime.bench.leave_soon
-        signal.signal(PARTING_SIGNAL, lambda *_: leave_soon())
+    _recycle_by(settings)
+    signal.signal(PARTING_SIGNAL, lambda *_: _runtime.drain() if _runtime else None)
     threading.Thread(
         target=_runtime.show_presence, args=(settings.lease_s / 3,), name="presence", daemon=True
     ).start()

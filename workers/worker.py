@@ -1,6 +1,8 @@
 """`python -m workers.worker --queues gpu --name gpu-0`: a Celery worker with one pool child.
 
-SIGTERM gives the stage at hand one more lease's time to finish; then it is handed back.
+SIGTERM begins a drain: nothing new is taken, and the stage at hand has BARBER_DRAIN_S to end, then
+it is handed back at its next step. A stage that makes none is left to its lease: its process is
+killed. The exit code says which (see `endings`).
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,12 +29,14 @@ from barber.manifest import find_bundle, read_manifest
 from barber.settings import Settings
 from workers.app import GPU, QUEUES, add_stage_queue, create_app
 from workers.broker import check_broker
+from workers.endings import OVERDUE_EXIT_CODE, PARTING_SIGNAL, REFUSED_EXIT_CODE
+from workers.failpoints import Failpoints
+from workers.limits import Limits
 from workers.logs import configure_logging
-from workers.runtime import PARTING_SIGNAL
 
 log = logging.getLogger("workers.worker")  # not __name__: the module runs as __main__
 
-REFUSED_EXIT_CODE = 2  # settings or bundle at fault: starting again does not help
+LAST_WORD_S = 10.0  # after a drain, for a stage to hand itself back at its next step
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.from_env(os.environ)
         queues = _checked_queues(options.queues)
+        Limits.of(settings)  # said here, once, rather than by every child
+        Failpoints(settings)
         bundle = _bundle(settings) if GPU in queues else ""
         app = create_app(settings)
         check_broker(app)
@@ -62,16 +69,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     # As SIGTERM, which Celery handles, but with an exit code that tells a supervisor.
     signal.signal(PARTING_SIGNAL, lambda *_: setattr(state, "should_stop", REFUSED_EXIT_CODE))
-    worker_shutting_down.connect(lambda **_: _tell_children(worker), weak=False)
+    worker_shutting_down.connect(lambda **_: _drain(worker, settings.drain_s), weak=False)
     worker.start()
     return int(worker.exitcode or 0)
 
 
-def _tell_children(worker: Any) -> None:
-    """Lets the children know that the worker leaves; a stage with far to go is handed back."""
-    for pid in worker.pool.info["processes"] if worker.pool else ():
+def _drain(worker: Any, drain_s: float) -> None:
+    """Lets the children know that the worker leaves, and ends what does not end by itself."""
+    for pid in _children(worker):
         with suppress(ProcessLookupError):
             os.kill(pid, PARTING_SIGNAL)
+    overdue = threading.Timer(drain_s + LAST_WORD_S, _end_overdue, [worker])
+    overdue.daemon = True
+    overdue.start()
+
+
+def _end_overdue(worker: Any) -> None:
+    log.error("the stage at hand made no step in all that time: it is left to its lease")
+    for pid in _children(worker):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    os._exit(OVERDUE_EXIT_CODE)
+
+
+def _children(worker: Any) -> list[int]:
+    return list(worker.pool.info["processes"]) if worker.pool else []
 
 
 def _bundle(settings: Settings) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from barber.catalogue.owners import owned
 from barber.catalogue.status import StageStatus
-from barber.catalogue.tables import Job, Stage
+from barber.catalogue.tables import Attempt, Job, Stage
 from barber.plan import StageKind
 
 
@@ -23,13 +24,23 @@ class RunningStage:
     kind: StageKind
     worker: str
     progress: float  # 0..1
+    since: datetime | None  # of its claim
 
 
 def running(session: Session, *, owner: int | None = None) -> list[RunningStage]:
     """Every running stage, oldest first; of `owner`, those of their batches alone."""
     query = (
-        select(Stage.id, Stage.job_id, Job.name, Stage.kind, Stage.worker, Stage.progress)
+        select(
+            Stage.id,
+            Stage.job_id,
+            Job.name,
+            Stage.kind,
+            Stage.worker,
+            Stage.progress,
+            Attempt.started_at,
+        )
         .join(Job, Job.id == Stage.job_id)
+        .outerjoin(Attempt, (Attempt.stage_id == Stage.id) & (Attempt.token == Stage.token))
         .where(Stage.status == StageStatus.RUNNING)
         .order_by(Stage.id)
     )
@@ -43,6 +54,7 @@ def running(session: Session, *, owner: int | None = None) -> list[RunningStage]
             kind=StageKind(kind),
             worker=worker or "",
             progress=progress or 0.0,
+            since=since,
         )
-        for stage_id, job_id, name, kind, worker, progress in session.execute(query)
+        for stage_id, job_id, name, kind, worker, progress, since in session.execute(query)
     ]

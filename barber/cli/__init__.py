@@ -26,6 +26,7 @@ from barber.cli.result_verbs import replay, result
 from barber.cli.studio_verbs import compose, faces
 from barber.cli.system_verbs import demo, up
 from barber.cli.upkeep_verbs import dead, gc
+from barber.cli.worker_verbs import worker, workers
 
 
 class InOrder(click.Group):
@@ -52,10 +53,11 @@ QUEUE = (
     *(check, submit, jobs, show, watch, result),
     *(retry, cancel, pause, resume, priority, deadline, dead, gc),
 )
+WORKERS = (worker, workers)
 
 STUDIO = (compose, replay, align, modes, evaluate, faces, bundle, chaos)
 
-for verb in (up, demo, *QUEUE, user, token, *STUDIO):
+for verb in (up, demo, *QUEUE, *WORKERS, user, token, *STUDIO):
     barber.add_command(verb)
 
 

@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from barber.errors import SettingsError
 
@@ -29,7 +30,7 @@ class Child:
         name: Its name in messages, and of its log.
         command: Its arguments.
         environ: Its whole environment.
-        log_file: Its output is appended here.
+        log_file: Its output is appended here; None for where ours goes.
         patient: Start it again at once, however often it ends; for chaos runs, which kill it.
     """
 
@@ -39,7 +40,7 @@ class Child:
         command: Sequence[str],
         *,
         environ: Mapping[str, str],
-        log_file: Path,
+        log_file: Path | None,
         patient: bool = False,
     ) -> None:
         self.name = name
@@ -57,9 +58,7 @@ class Child:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        if self.log_file.exists() and self.log_file.stat().st_size > LOG_LIMIT_BYTES:
-            self.log_file.replace(self.log_file.with_suffix(".old.log"))
-        with self.log_file.open("ab") as log:
+        with self._output() as log:
             self._process = subprocess.Popen(
                 self._command,
                 env=self._environ,
@@ -71,6 +70,17 @@ class Child:
             )
         self._started_at = time.monotonic()
         self._start_again_at = None
+
+    @contextlib.contextmanager
+    def _output(self) -> Iterator[IO[bytes] | None]:
+        """Where the program writes to; a log that has grown long is put aside first."""
+        if self.log_file is None:
+            yield None
+            return
+        if self.log_file.exists() and self.log_file.stat().st_size > LOG_LIMIT_BYTES:
+            self.log_file.replace(self.log_file.with_suffix(".old.log"))
+        with self.log_file.open("ab") as log:
+            yield log
 
     def tend(self) -> str | None:
         """Restarts the child when it has ended.
@@ -153,8 +163,10 @@ def describe_exit(code: int) -> str:
     return f"was killed by {signal.Signals(-code).name}"
 
 
-def last_line(log_file: Path) -> str:
+def last_line(log_file: Path | None) -> str:
     """The last line of a log that says something."""
+    if log_file is None:
+        return "see its output"
     with contextlib.suppress(OSError):
         lines = log_file.read_bytes()[-4096:].decode(errors="replace").splitlines()
         for line in reversed(lines):

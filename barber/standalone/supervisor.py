@@ -33,7 +33,8 @@ from barber.standalone.postgres import EmbeddedPostgres, free_port
 
 EMBEDDED = f"{DATABASE_DRIVER}://"  # stands for the address of a server yet to be started
 CONSOLE_PORT = 8008  # taken when it is free and none was asked for
-WORKER_STOP_S = 5.0  # for a stage that is nearly done; what is not goes back to the queue
+WORKER_DRAIN_S = 3.0  # for a stage that is nearly done; what is not goes back to the queue
+WORKER_STOP_S = 5.0  # then by force
 OTHER_STOP_S = 5.0
 CONSOLE_START_S = 60.0
 TICK_S = 0.2
@@ -200,6 +201,7 @@ class Supervisor:
             chaos=self._options.rules.as_text() if self._options.rules else settings.chaos,
             device=device,
             window=max(settings.window, 4 * workers),
+            drain_s=min(settings.drain_s, WORKER_DRAIN_S),
         )
 
     def _chosen_bundle(self, settings: Settings) -> str:

@@ -15,7 +15,7 @@ from barber.settings import Settings
 from barber.spec import ReconstructParams
 from tests.support.postgres import fresh_database
 from tests.support.system import QUICK, SHORT, Client, System, outcomes, write_tiny_bundle
-from workers.worker import REFUSED_EXIT_CODE
+from workers.endings import REFUSED_EXIT_CODE
 
 pytestmark = pytest.mark.integration
 
@@ -30,7 +30,7 @@ def settings(server_url, tmp_path):
             database_url=url,
             home=tmp_path / "home",
             bundle=str(tmp_path / "bundle"),
-            **{**QUICK, "lease_s": LEASE_S, "grace_s": 8.0},
+            **{**QUICK, "lease_s": LEASE_S, "grace_s": 8.0, "drain_s": 2.0},
         )
 
 

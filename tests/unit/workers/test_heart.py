@@ -5,11 +5,12 @@ import pytest
 
 from barber.catalogue.stages import Claim, Pulse
 from barber.errors import Cancelled
-from barber.plan import plan
+from barber.plan import StageKind, plan
 from barber.settings import Settings
 from barber.spec import JobSpec, PortraitKey
 from barber.stages.descent import StepReport
 from workers.heart import Heart
+from workers.limits import Watch
 
 SPEC = JobSpec(identity=PortraitKey("a" * 64), bundle="b" * 64)
 CLAIM = Claim(stage_id=1, job_id=1, token=1, spec=SPEC, planned=plan(SPEC)[0], bundle_name="tiny")
@@ -17,6 +18,7 @@ CLAIM = Claim(stage_id=1, job_id=1, token=1, spec=SPEC, planned=plan(SPEC)[0], b
 
 def heart(*, progress_s=1000.0, **options):
     url = "postgresql+psycopg2://u:p@127.0.0.1:1/none"
+    options = {"watch": Watch(StageKind.ALIGN, soft_s=0, hang_s=0), "on_hang": print, **options}
     return Heart(None, CLAIM, Settings(database_url=url, progress_s=progress_s), **options)
 
 
