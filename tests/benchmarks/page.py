@@ -19,7 +19,7 @@ TITLE = """# Benchmarks
 
 Each section is measured anew by `make bench NAME=..` and says on what. The machine is shared, so
 look at ratios within a section and at CPU time; seconds by the clock are this machine's under its
-load at that time.
+load at that time. Recovery times after each fault are in docs/failure-matrix.md (`make matrix`).
 """
 
 

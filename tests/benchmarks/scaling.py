@@ -25,7 +25,7 @@ ROWS_OF_JOB, STAGES_OF_JOB = 3, 6  # outbox rows: the target, the chord, the ble
 MESSAGES_OF_JOB = 7  # its stages and its fan-in
 EVENTS_OF_JOB = 20  # about: handed out, claimed and ended per stage, started and ended of the job
 ASSUMED = {"cores": 8, "commit_s": 0.002, "deliver_s": 0.005}
-GPU_STAGE_S = (60.0, 5.0)  # seconds of a stage on a GPU: assumptions, nobody has measured them
+GPU_STAGE_S = (60.0, 2.0)  # seconds of a stage on a GPU: assumptions, nobody has measured them
 KINDS = ("target", "reconstruct", "align", "blend")
 
 
@@ -45,6 +45,7 @@ class Setup:
     pause_s: float = 0.5
     dispatchers: int = 1
     cores: int = int(ASSUMED["cores"])
+    broker_cores: int = 1
     heartbeat_every_s: float = 1.0
     relay_rows: int = 32
 
@@ -57,6 +58,7 @@ class Setup:
             pause_s=self.pause_s,
             relay_rows=self.relay_rows,
             cores=self.cores,
+            broker_cores=self.broker_cores,
             dispatchers=self.dispatchers,
             heartbeat_every_s=self.heartbeat_every_s,
         )
@@ -66,9 +68,10 @@ SHIPPED = Setup(name="as shipped (window 8)")
 WINDOW = Setup(name="window 4 per worker", window_per_worker=4)
 QUICK = replace(WINDOW, name="and a tick each 0.1 s", pause_s=0.1)
 SHARDS = replace(QUICK, name="and 8 dispatchers", dispatchers=8)
-BEATS = replace(SHARDS, name="and progress each 5 s", heartbeat_every_s=5.0)
+BROKERS = replace(SHARDS, name="and 4 cores for RabbitMQ", broker_cores=4)
+BEATS = replace(BROKERS, name="and progress each 5 s", heartbeat_every_s=5.0)
 CORES = replace(BEATS, name="and 32 cores for Postgres", cores=32)
-SETUPS = (SHIPPED, WINDOW, QUICK, SHARDS, BEATS, CORES)
+SETUPS = (SHIPPED, WINDOW, QUICK, SHARDS, BROKERS, BEATS, CORES)
 
 
 def measured_costs(known: Mapping[str, Any]) -> Costs:

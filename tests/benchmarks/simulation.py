@@ -51,6 +51,7 @@ class Plant:
     pause_s: float = 0.5  # between two ticks
     relay_rows: int = 32  # published in one tick
     cores: int = 8  # of the database's server
+    broker_cores: int = 1
     dispatchers: int = 1  # shards: each has its share of the jobs and of the window
     heartbeat_every_s: float = 1.0
 
@@ -142,7 +143,7 @@ class Model:
         self.env = simpy.Environment()
         self.dice = random.Random(seed)
         self.database = Busy(self.env, plant.cores)
-        self.broker = Busy(self.env, 1)
+        self.broker = Busy(self.env, plant.broker_cores)
         self.queue: simpy.Store = simpy.Store(self.env)
         self.shards = [Shard() for _ in range(plant.dispatchers)]
         self.jobs_done = self.stages_done = self.running = 0
@@ -312,7 +313,7 @@ def simulate(
             (shard.busy_s - was) / took for shard, was in zip(model.shards, held[2], strict=True)
         ),
         database=(model.database.held_s - held[0]) / took / plant.cores,
-        broker=(model.broker.held_s - held[1]) / took,
+        broker=(model.broker.held_s - held[1]) / took / plant.broker_cores,
     )
 
 

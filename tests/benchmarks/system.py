@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,8 @@ from tests.benchmarks.machine import CpuTime
 from tests.benchmarks.page import Section, table
 from tests.benchmarks.seed import toy_spec
 from tests.benchmarks.server import catalogue
+from tests.support.brokers import broker_of
 from tests.support.builders import known_portraits
-from tests.support.rabbitmq import rabbitmq
-from tests.support.redis_server import redis
 from tests.support.system import System
 from workers.app import create_app
 from workers.chords import publish
@@ -58,16 +57,11 @@ SELECT job.id,
 """)
 
 
-@contextmanager
-def filesystem() -> Iterator[str]:
-    """The folder broker needs no server."""
-    yield "filesystem://"
-
-
-BROKERS: Mapping[str, Callable[[], AbstractContextManager[str]]] = {
-    "filesystem": filesystem,
-    "RabbitMQ": rabbitmq,
-    "Redis": redis,
+BROKERS: Mapping[str, str] = {  # as the page calls them, and as the tests do
+    "filesystem": "filesystem",
+    "RabbitMQ": "rabbitmq",
+    "Redis": "redis",
+    "Valkey": "valkey",
 }
 
 
@@ -87,18 +81,21 @@ class Shown:
 def measure() -> Section:
     """Every broker that is present, one after the other."""
     shown: dict[str, Shown] = {}
-    for name, broker in BROKERS.items():
+    for name, program in BROKERS.items():
         try:
-            with broker() as url:
-                shown[name] = one_broker(url)
+            shown[name] = one_broker(program)
         except pytest.skip.Exception as reason:
             print(f"{name}: {reason}", flush=True)
     return section(shown)
 
 
-def one_broker(url: str) -> Shown:
-    with catalogue() as (settings, postmaster), tempfile.TemporaryDirectory() as logs:
-        toy = replace(settings, broker_url=url, chaos=ChaosRules(stage_s=0.0).as_text())
+def one_broker(program: str) -> Shown:
+    with (
+        catalogue() as (settings, postmaster),
+        broker_of(program, settings.home) as broker,
+        tempfile.TemporaryDirectory() as logs,
+    ):
+        toy = replace(settings, broker_url=broker.url, chaos=ChaosRules(stage_s=0.0).as_text())
         publishing = publish_s(toy)
         with toy_system(toy, Path(logs), workers=1) as system:
             people = Shelf(known_portraits(system.engine, 4 * (ALONE + TOGETHER)))
@@ -186,7 +183,7 @@ def cpu(system: System, postmaster: int) -> dict[str, float]:
     found["broker"] = sum(
         CpuTime(child.pid).seconds()
         for child in psutil.Process().children()
-        if any(word in child.name() for word in ("redis", "beam", "rabbit", "erl"))
+        if any(word in child.name() for word in ("redis", "valkey", "beam", "rabbit", "erl"))
     )
     return found
 
