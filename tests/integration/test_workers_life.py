@@ -20,7 +20,8 @@ from barber.chaos.rules import TOY_BUNDLE, TOY_DIGEST
 from barber.settings import Settings
 from tests.support.builders import hair_spec, known_portraits, submit
 from tests.support.postgres import fresh_database
-from tests.support.system import QUICK, System
+from tests.support.system import QUICK, System, outcomes
+from workers.endings import OVERDUE_EXIT_CODE
 
 pytestmark = pytest.mark.integration
 
@@ -99,6 +100,80 @@ def test_hang_and_broken_device_end_the_process_and_no_memory_does_not(system, e
     assert "no memory; once more after all unused is given back" in log
     assert "this process cannot go on and ends" in log
     assert worker.running
+
+
+def test_soft_limit_is_an_error_once_repeated_and_hard_limit_costs_the_process(system, employ):
+    slow = employ("slow", chaos="stage_s=6", soft_limit_s="target=0.5", hard_limit_s="0")
+    job_id = submit_job(system, 2)
+    (job,) = system.wait_for_jobs([job_id])
+    slow.kill()
+    with transaction(system.engine) as session:
+        workers.bye(session, "slow")
+
+    assert (job.row.status, job.row.error_class) == ("failed", "timeout")
+    assert ends(job, "target") == (["error", "error"], {"timeout"})
+    assert "target was not done after" in job.row.error
+
+    employ(
+        "stuck",
+        hang_leases=0.0,
+        soft_limit_s="0",
+        hard_limit_s="0,target=4",
+        failpoint="target:before_finish:hang",
+    )
+    (job,) = system.wait_for_jobs([submit_job(system, 4)])
+    assert job.row.status == "succeeded"
+    assert ends(job, "target") == (["lost", "succeeded"], {"WorkerLost"})
+
+
+def test_process_is_replaced_when_it_has_done_enough_or_holds_too_much(system, employ):
+    worn = employ("worn", child_tasks=3)
+    (job,) = system.wait_for_jobs([submit_job(system, 6)])
+    assert job.row.status == "succeeded"
+    assert {tuple(found) for found in outcomes(job).values()} == {("succeeded",)}
+    system.wait(lambda: row_of(system, "worn").status != "stopped", "the next process")
+
+    worn.kill()
+    with transaction(system.engine) as session:
+        workers.bye(session, "worn")
+    worker = employ("fat", child_memory_mb=1)
+    pids = {row_of(system, "fat").pid}
+    job_id = submit_job(system, 8)
+
+    def done():
+        pids.add(row_of(system, "fat").pid)
+        return system.job(job_id).row.status.final
+
+    system.wait(done, "the job to end", 150)
+    job = system.job(job_id)
+    assert job.row.status == "succeeded"
+    assert {tuple(found) for found in outcomes(job).values()} == {("succeeded",)}
+    assert len(pids) > 2
+    assert worker.running
+
+
+def test_drain_hands_back_what_is_not_done_and_gives_up_on_what_hangs(system, employ):
+    leaving = employ("leaving", chaos="stage_s=8", drain_s=1.0)
+    job_id = submit_job(system, 10)
+    system.wait(lambda: held_by(system, job_id, "leaving"), "a stage to be under way")
+    leaving.popen.send_signal(signal.SIGTERM)
+    system.wait(lambda: row_of(system, "leaving").status == "draining", "the drain to be told")
+    assert leaving.popen.wait(60) == 0
+    assert "returned" in [end for found in outcomes(system.job(job_id)).values() for end in found]
+    assert row_of(system, "leaving").status == "stopped"
+
+    stuck = employ("hanging", drain_s=0.5, hang_leases=0.0, failpoint="blend:mid:hang")
+    system.wait((system.settings.home / "failpoints" / "blend-mid").exists, "the hang", 60)
+    assert stuck.stop(timeout_s=60) == OVERDUE_EXIT_CODE
+    employ("heir")
+    (job,) = system.wait_for_jobs([job_id])
+    assert job.row.status == "succeeded"
+    assert all(stage.errors == 0 for stage in job.stages)
+    assert ends(job, "blend")[0] == ["lost", "succeeded"]
+
+
+def held_by(system, job_id, name):
+    return any(stage.worker == name and stage.progress for stage in system.job(job_id).stages)
 
 
 def test_verb_starts_a_worker_a_device_replaces_one_that_dies_and_ends_them_together(
