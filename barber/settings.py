@@ -32,6 +32,7 @@ class Settings:
 
     database_url: str = field(repr=False)  # the catalogue; postgresql+psycopg2://...
     broker_url: str = field(default="filesystem://", repr=False)  # filesystem, amqp or redis
+    queue_prefix: str = ""  # before each queue's name: keeps systems apart that share a broker
     home: Path = Path(".barber")  # artifacts, broker folder and embedded Postgres of one machine
     bundle: str = "rendered-128"  # name of a bundle, or the path of one
     bundles: Path = Path("~/.local/share/barber/bundles")  # your own bundles, found by name

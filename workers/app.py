@@ -38,9 +38,11 @@ BROKER_FOLDERS = ("messages", "control")
 def create_app(settings: Settings) -> Celery:
     """A Celery application of its own, not made the process's current one."""
     app = Celery("barbershop", set_as_current=False, include=["workers.tasks"])
+    scheme, prefix = urlsplit(settings.broker_url).scheme, settings.queue_prefix
     app.conf.update(
-        _messages(),
-        task_queues=[_queue(urlsplit(settings.broker_url).scheme, name) for name in QUEUES],
+        _messages(prefix),
+        barbershop_prefix=prefix,
+        task_queues=[_queue(scheme, prefix, name) for name in QUEUES],
         **_execution(settings),
         **_broker(settings),
         **_results(settings),
@@ -59,43 +61,52 @@ def add_stage_queue(app: Celery, bundle: str) -> str:
     Returns:
         The queue's name.
     """
-    name = stage_queue(bundle)
-    if name not in app.amqp.queues:
+    prefix, name = str(app.conf["barbershop_prefix"]), stage_queue(bundle)
+    if prefix + name not in app.amqp.queues:
         scheme = urlsplit(app.conf.broker_url).scheme
-        queue = _queue(scheme, name, expires=QUEUE_EXPIRES_S)
+        queue = _queue(scheme, prefix, name, expires=QUEUE_EXPIRES_S)
         app.conf.task_queues = [*app.conf.task_queues, queue]
         app.amqp.queues.add(queue)
-    return name
+    return prefix + name
 
 
-def _queue(scheme: str, name: str, **options: Any) -> Queue:
+def cpu_queue(app: Celery) -> str:
+    """The queue of the fan-in and the chords' own bookkeeping."""
+    return str(app.conf["barbershop_prefix"]) + CPU
+
+
+def _queue(scheme: str, prefix: str, name: str, **options: Any) -> Queue:
     """A queue; on RabbitMQ one that is copied to its nodes and outlives the loss of one.
 
     Such a queue knows no global prefetch, so a message with a delay, as the chords' poller is, must
     wait in the broker and not in a worker. Celery arranges that for topic exchanges alone.
     """
+    name = prefix + name
     if scheme not in AMQP_SCHEMES:
         return Queue(name, Exchange(name, "direct"), routing_key=name, **options)
     copied = {"x-queue-type": "quorum"}
-    exchange = Exchange(EXCHANGE, "topic")
+    exchange = Exchange(prefix + EXCHANGE, "topic")
     return Queue(name, exchange, routing_key=name, queue_arguments=copied, **options)
 
 
-def _messages() -> dict[str, Any]:
+def _messages(prefix: str) -> dict[str, Any]:
+    names = [prefix + name for name in QUEUES]
+    gpu, cpu = names
     return {
         "task_serializer": "json",
         "result_serializer": "json",
         "accept_content": ["json"],
         "result_accept_content": ["json"],
-        "task_default_queue": CPU,
-        "task_default_exchange": CPU,
-        "task_default_routing_key": CPU,
+        "task_default_queue": cpu,
+        "task_default_exchange": cpu,
+        "task_default_routing_key": cpu,
         "task_create_missing_queues": False,
         "task_routes": {
-            STAGE_TASK.format(kind="*"): {"queue": GPU},
-            FAN_IN_TASK: {"queue": CPU},
-            "celery.chord_unlock": {"queue": CPU},
+            STAGE_TASK.format(kind="*"): {"queue": gpu},
+            FAN_IN_TASK: {"queue": cpu},
+            "celery.chord_unlock": {"queue": cpu},
         },
+        "control_exchange": f"{prefix}celery",
         # The outbox repeats what the broker refuses; a publisher must not wait long.
         "task_publish_retry_policy": {
             "max_retries": 2,
@@ -139,6 +150,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
             "visibility_timeout": REDIS_VISIBILITY_S,
             "unacked_restore_interval": 10,
             "unacked_restore_throttle": 1,
+            "global_keyprefix": settings.queue_prefix,
         }
     elif scheme == "filesystem":
         return _folder_broker(settings)

@@ -12,7 +12,7 @@ from typing import Any
 from celery import Celery, chain, chord, group
 from celery.canvas import Signature
 
-from workers.app import CPU, FAN_IN_TASK, STAGE_TASK, add_stage_queue
+from workers.app import FAN_IN_TASK, STAGE_TASK, add_stage_queue, cpu_queue
 from workers.client import message_id
 
 # The chord's poller gives up after so many seconds; the dispatcher's sweep is what remains.
@@ -59,6 +59,6 @@ def job_chord(app: Celery, payload: Mapping[str, Any]) -> Signature:
         FAN_IN_TASK,
         args=(payload["job_id"], payload["generation"]),
         immutable=True,
-        queue=CPU,
+        queue=cpu_queue(app),
     )
     return chord(group(branches, app=app), body=fan_in, app=app)

@@ -27,7 +27,7 @@ from barber.chaos.rules import TOY_DIGEST
 from barber.errors import BarberError, InputError
 from barber.manifest import find_bundle, read_manifest
 from barber.settings import Settings
-from workers.app import GPU, QUEUES, add_stage_queue, create_app
+from workers.app import GPU, QUEUES, add_stage_queue, cpu_queue, create_app
 from workers.broker import check_broker
 from workers.endings import OVERDUE_EXIT_CODE, PARTING_SIGNAL, REFUSED_EXIT_CODE
 from workers.failpoints import Failpoints
@@ -58,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.simplefilter("ignore", SecurityWarning)
     app.conf.update(barbershop_worker=options.name, barbershop_queues=queues)
     worker = app.Worker(
-        hostname=f"{options.name}@{socket.gethostname()}",
-        queues=[add_stage_queue(app, bundle) if name == GPU else name for name in queues],
+        hostname=f"{settings.queue_prefix}{options.name}@{socket.gethostname()}",
+        queues=[add_stage_queue(app, bundle) if name == GPU else cpu_queue(app) for name in queues],
         pool="prefork",
         concurrency=1,
         quiet=True,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.orm import Session
 
 from barber.settings import Settings
@@ -28,16 +28,22 @@ def open_engine(settings: Settings, *, application: str) -> Engine:
     Dead connections are noticed before use, so a restarted server costs nothing but the wait.
     Every process opens its own: connections do not survive a fork.
     """
+    url = make_url(settings.database_url)
+    options = [SERVER_OPTIONS, *_texts(url.query.get("options"))]
     return create_engine(
-        settings.database_url,
+        url,
         pool_pre_ping=True,
         pool_recycle=1800,
         connect_args={
             "application_name": application,
             "connect_timeout": 10,
-            "options": SERVER_OPTIONS,
+            "options": " ".join(options),  # the address may name a schema
         },
     )
+
+
+def _texts(value: str | Sequence[str] | None) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value or ()
 
 
 @contextmanager

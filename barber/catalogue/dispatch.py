@@ -43,7 +43,9 @@ SAFE_WAITS = 3  # a message is lost when it waits so many times longer than expe
 
 def lead(session: Session) -> bool:
     """Whether this transaction's dispatcher is the one that may tick; held until it ends."""
-    return bool(session.scalar(select(func.pg_try_advisory_xact_lock(LEADER_LOCK))))
+    # One leader per catalogue, of which a database may hold several, each in a schema.
+    key = func.hashtextextended(func.current_schema(), LEADER_LOCK)
+    return bool(session.scalar(select(func.pg_try_advisory_xact_lock(key))))
 
 
 def reap(session: Session, settings: Settings) -> int:
