@@ -5,6 +5,8 @@ Nothing of the catalogue's own code is asked here: a mistake there must not hide
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +94,12 @@ PROMISES: tuple[tuple[str, str, str], ...] = (
         "SELECT count(*) FROM artifact",
     ),
     (
+        "every artifact belongs to a stage",
+        "SELECT left(key, 12) FROM artifact"
+        " WHERE NOT EXISTS (SELECT FROM stage WHERE stage.key = artifact.key)",
+        "SELECT count(*) FROM artifact",
+    ),
+    (
         "no lease is left",
         "SELECT 'stage ' || id || ' ' || status FROM stage"
         " WHERE lease_until IS NOT NULL OR status IN ('dispatched', 'running')",
@@ -109,8 +117,22 @@ PROMISES: tuple[tuple[str, str, str], ...] = (
     ),
 )
 
+# A toy artifact names the digests of what it read, in the order of its stage's needs.
+MADE_FROM = text(
+    "SELECT DISTINCT ON (stage.key) stage.key, own.sha256, ARRAY("
+    "   SELECT file.sha256 FROM unnest(stage.needs) WITH ORDINALITY AS need (key, place)"
+    "   JOIN artifact_file AS file ON file.artifact_key = need.key AND file.name = 'artifact'"
+    "   ORDER BY need.place)"
+    " FROM stage JOIN artifact_file AS own ON own.artifact_key = stage.key"
+    "  AND own.name = 'artifact' WHERE stage.status = 'succeeded'"
+)
 FILES = "SELECT sha256 FROM artifact_file UNION SELECT file_sha256 FROM portrait"
 SHOWN = 5
+
+EXPECTED = re.compile(
+    r"lock|console\.secret|logs/[^/]*\.log|postgres/.*|broker-server/.*|broker/(messages|control)/[^/]*"
+    r"(?<!\.part)|store/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{64}"
+)
 
 
 def check_records(engine: Engine, store: Path) -> list[Finding]:
@@ -125,22 +147,35 @@ def check_records(engine: Engine, store: Path) -> list[Finding]:
             for promise, offenders, looked_at in PROMISES
         ]
         known = set(connection.scalars(text(FILES)))
+        made = connection.execute(MADE_FROM).all()
     present = {path.name for path in store.glob("*/*/*")}
     findings.append(
         _finding("every file that a row names is there", sorted(known - present), len(known))
     )
     findings.append(_finding("every file belongs to a row", sorted(present - known), len(present)))
+    wrong = [key[:12] for key, sha256, read in made if not _says(store, sha256, key, read)]
+    findings.append(_finding("every artifact was made from what it needs", wrong, len(made)))
     return findings
+
+
+def _says(store: Path, sha256: str, key: str, read: list[str]) -> bool:
+    """Whether a toy artifact's file says that it is this artifact, made from these."""
+    try:
+        data = (store / sha256[:2] / sha256[2:4] / sha256).read_bytes()
+        return bool(json.loads(data) == {"key": key, "read": list(read)})
+    except (OSError, ValueError):
+        return False
 
 
 def check_leftovers(home: Path) -> list[Finding]:
     """What must not remain once the system has stopped: processes, and half-written files."""
     processes = [f"{p.pid} {' '.join(p.cmdline())[:80]}" for p in _of_home(home)]
-    files = [str(p.relative_to(home)) for p in (home / "store" / "unfinished").glob("*")]
-    files += [str(p.relative_to(home)) for p in (home / "broker").glob("**/*.part")]
+    # Whatever is no log, no database, no message and no file of the store was left half-done.
+    left = [path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()]
+    files = [name for name in left if not EXPECTED.fullmatch(name)]
     return [
         _finding("no process is left", processes, len(processes)),
-        _finding("no half-written file is left", files, len(files)),
+        _finding("no temporary or half-written file is left", files, len(left)),
     ]
 
 

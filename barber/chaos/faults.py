@@ -11,7 +11,7 @@ import resource
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -28,6 +28,7 @@ class FaultKind(StrEnum):
     KILL_DISPATCHER = "dispatcher killed"
     KILL_CONSOLE = "console killed"
     KILL_POSTGRES = "Postgres killed"
+    KILL_BROKER = "broker killed"
     BROKER_AWAY = "broker away"
     BROKER_EMPTIED = "broker emptied"
     STALL = "worker stalled past its lease"
@@ -41,6 +42,7 @@ WEIGHTS: dict[FaultKind, tuple[int, float]] = {
     FaultKind.KILL_DISPATCHER: (3, 0),
     FaultKind.KILL_CONSOLE: (1, 0),
     FaultKind.KILL_POSTGRES: (1, 0),
+    FaultKind.KILL_BROKER: (3, 1.0),
     FaultKind.BROKER_AWAY: (2, 1.0),
     FaultKind.BROKER_EMPTIED: (2, 0),
     FaultKind.STALL: (3, 2.5),
@@ -54,6 +56,7 @@ class Target:
 
     pids: dict[str, int]  # by name; workers are gpu-1, gpu-2, .. and cpu-1
     messages: Path | None  # folder of the filesystem broker; None with another broker
+    launch_broker: Undo | None = None  # starts our own broker again; None when others do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +73,8 @@ def possible(target: Target) -> list[FaultKind]:
     found = list(FaultKind)
     if "postgres" not in target.pids:
         found.remove(FaultKind.KILL_POSTGRES)  # not ours to kill
+    if "broker" not in target.pids:
+        found.remove(FaultKind.KILL_BROKER)
     if target.messages is None:
         found.remove(FaultKind.BROKER_AWAY)
         found.remove(FaultKind.BROKER_EMPTIED)
@@ -83,6 +88,10 @@ def deal(kind: FaultKind, target: Target, dice: random.Random) -> Blow | None:
         case FaultKind.KILL_DISPATCHER | FaultKind.KILL_CONSOLE | FaultKind.KILL_POSTGRES:
             name = kind.value.split()[0].lower()
             return _kill(kind, name, target.pids.get(name))
+        case FaultKind.KILL_BROKER:
+            own = target.launch_broker is not None
+            blow = _kill(kind, "broker", target.pids.get("broker"), group=own)
+            return replace(blow, undo=target.launch_broker) if blow else None
         case FaultKind.KILL_WORKER:
             name = dice.choice(workers)
             return _kill(kind, name, target.pids[name], group=True)

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import random
+import secrets
+import subprocess
+import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import DBAPIError
 
 from barber.catalogue.db import open_engine
-from barber.chaos import faults
+from barber.chaos.brokers import SERVERS, BrokerServer
 from barber.chaos.checker import check_leftovers, check_records
-from barber.chaos.faults import Blow, FaultKind, Target
+from barber.chaos.guest import guest_schema, server_pid
 from barber.chaos.report import ChaosReport, count_dice, read_record
 from barber.chaos.rules import ChaosRules
+from barber.chaos.storm import Say, Storm, asks
 from barber.chaos.toys import submit_toys
-from barber.errors import BarberError
+from barber.errors import SettingsError
+from barber.settings import Settings
 from barber.standalone.supervisor import Supervisor, UpOptions
 
-Say = Callable[[str], None]
-
-CHECK_S = 1.0  # between two looks at how far the jobs are
 DRAIN_S = 60.0  # for what is still on its way when the last job has ended
 # Short times, so that hours of bad luck fit into minutes; budgets that bad luck does not use up.
 QUICK: Mapping[str, str] = {
@@ -42,7 +42,7 @@ QUICK: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChaosOptions:
-    """What is run, and how hard it is hit."""
+    """What is run, where, and how hard it is hit."""
 
     home: Path  # of the run; a new or empty directory
     jobs: int = 200
@@ -51,6 +51,9 @@ class ChaosOptions:
     workers: int = 2
     every_s: float = 4.0  # mean pause between two faults
     limit_s: float = 3600.0  # a run that takes longer has failed
+    database_url: str | None = field(default=None, repr=False)  # somebody's; None: one of its own
+    broker: str = field(default="filesystem", repr=False)  # or rabbitmq, redis, or an address
+    kill_servers: bool = False  # somebody's Postgres and broker as well
     rules: ChaosRules = field(
         default_factory=lambda: ChaosRules(drop=0.05, double=0.05, error=0.03)
     )
@@ -59,30 +62,36 @@ class ChaosOptions:
 def run_chaos(options: ChaosOptions, environ: Mapping[str, str], say: Say) -> ChaosReport:
     """Runs toy jobs through the real system while it is killed at random, then looks at the record.
 
+    Of the environment's settings only those of time and budgets count (those in `QUICK`): what
+    they say of places would lead to somebody's own catalogue.
+
     Raises:
         SettingsError: The home is in use, or the system does not start.
-        BarberError: The jobs were not done within the limit.
     """
-    up = UpOptions(home=options.home, port=0, workers=options.workers, rules=options.rules)
+    refuse_home(options.home)
     began = time.monotonic()
-    quick = {name: value for name, value in QUICK.items() if name not in environ}
-    with Supervisor(up, environ={**environ, **quick}, say=lambda _: None) as supervisor:
-        engine = open_engine(supervisor.settings, application="chaos")
-        submit_toys(
-            engine,
-            supervisor.settings,
-            count=options.jobs,
-            people=options.people,
-            seed=options.seed,
-        )
-        say(f"{options.jobs} jobs are queued; seed {options.seed}")
-        storm = _Storm(options, supervisor, say)
-        done = storm.rage_until(lambda: _open_jobs(engine) == 0)
-        storm.end()
-        _drain(engine, supervisor)
-        findings = check_records(engine, supervisor.settings.store_dir)
-        record = read_record(engine, lease_s=supervisor.settings.lease_s)
-        engine.dispose()
+    with _lodged(options, environ) as (given, broker):
+        up = UpOptions(home=options.home, port=0, workers=options.workers, rules=options.rules)
+        with Supervisor(up, environ=given, say=lambda _: None) as supervisor:
+            settings = supervisor.settings
+            engine = open_engine(settings, application="chaos")
+            people, seed = options.people, options.seed
+            submit_toys(engine, settings, count=options.jobs, people=people, seed=seed)
+            say(f"{options.jobs} jobs are queued; seed {seed}")
+            storm = Storm(
+                supervisor,
+                broker=broker,
+                strangers=_strangers(options, settings),
+                every_s=options.every_s,
+                seed=seed,
+                say=say,
+            )
+            done = storm.rage_until(lambda: _open_jobs(engine) == 0, limit_s=options.limit_s)
+            storm.end()
+            _drain(engine, supervisor)
+            findings = check_records(engine, settings.store_dir)
+            record = read_record(engine, lease_s=settings.lease_s)
+            engine.dispose()
     findings += check_leftovers(options.home.absolute())
     if not done:
         say(f"not done after {options.limit_s:.0f} s")
@@ -96,75 +105,51 @@ def run_chaos(options: ChaosOptions, environ: Mapping[str, str], say: Say) -> Ch
     )
 
 
-class _Storm:
-    """Deals faults at random moments, from a seed."""
-
-    def __init__(self, options: ChaosOptions, supervisor: Supervisor, say: Say) -> None:
-        self._options, self._supervisor, self._say = options, supervisor, say
-        self._dice = random.Random(options.seed)  # noqa: S311 (no secret)
-        self._pending: list[tuple[float, Blow]] = []  # to be undone, and when
-        self.counts: Counter[FaultKind] = Counter()
-
-    def rage_until(self, is_over: Callable[[], bool]) -> bool:
-        """Faults until it is over; False when the limit came first."""
-        deadline = time.monotonic() + self._options.limit_s
-        next_blow = time.monotonic() + self._pause_s()
-        next_look = 0.0
-        while time.monotonic() < deadline and not self._supervisor.stopping:
-            now = time.monotonic()
-            self._supervisor.tend()
-            self._undo(now)
-            if now >= next_blow:
-                self._deal(now)
-                next_blow = now + self._pause_s()
-            if now >= next_look:
-                if _asks(is_over):
-                    return True
-                next_look = now + CHECK_S
-            time.sleep(0.05)
-        return False
-
-    def end(self) -> None:
-        """Undoes whatever still lasts."""
-        self._undo(float("inf"))
-
-    def _pause_s(self) -> float:
-        return self._dice.uniform(0.3, 1.7) * self._options.every_s
-
-    def _deal(self, now: float) -> None:
-        settings = self._supervisor.settings
-        folder = settings.broker_dir.absolute() / "messages"
-        target = Target(
-            pids=self._supervisor.pids,
-            messages=folder if settings.broker_url.startswith("filesystem") else None,
-        )
-        kinds = [k for k in faults.possible(target) if not self._lasts(k)]
-        weights = [faults.WEIGHTS[kind][0] for kind in kinds]
-        (kind,) = self._dice.choices(kinds, weights)
-        blow = faults.deal(kind, target, self._dice)
-        if blow is None:
-            return
-        self.counts[kind] += 1
-        self._say(f"{kind}: {blow.whom}")
-        if blow.undo is not None:
-            self._pending.append((now + faults.WEIGHTS[kind][1] * settings.lease_s, blow))
-
-    def _lasts(self, kind: FaultKind) -> bool:
-        return any(blow.kind is kind for _, blow in self._pending)
-
-    def _undo(self, now: float) -> None:
-        for due, blow in list(self._pending):
-            if now >= due and blow.undo is not None:
-                blow.undo()
-                self._pending.remove((due, blow))
+@contextmanager
+def _lodged(
+    options: ChaosOptions, environ: Mapping[str, str]
+) -> Iterator[tuple[dict[str, str], BrokerServer | None]]:
+    """The environment that leads to the run's own room, and its broker's server if it has one."""
+    name = f"barber_chaos_{secrets.token_hex(4)}"
+    kept = {k: v for k, v in environ.items() if not k.startswith("BARBER_") or k in QUICK}
+    given = {**QUICK, **kept, "BARBER_QUEUE_PREFIX": f"{name}."}
+    broker: BrokerServer | None = None
+    with ExitStack() as stack:
+        if options.database_url is not None:
+            url = stack.enter_context(guest_schema(options.database_url, name))
+            given["BARBER_DATABASE_URL"] = url
+        if options.broker in SERVERS:
+            broker = stack.enter_context(SERVERS[options.broker](options.home / "broker-server"))
+            given["BARBER_BROKER_URL"] = broker.url
+        elif options.broker != "filesystem":
+            given["BARBER_BROKER_URL"] = options.broker
+            stack.callback(_delete_queues, {**given, "BARBER_HOME": str(options.home)})
+        yield given, broker
 
 
-def _asks(question: Callable[[], bool]) -> bool:
-    """The answer, or False while the database is away."""
-    try:
-        return question()
-    except DBAPIError:
-        return False
+def _delete_queues(environ: Mapping[str, str]) -> None:
+    """Takes the run's queues off somebody's broker; the queue's own programs know how."""
+    environ = {"BARBER_DATABASE_URL": "postgresql+psycopg2://", **environ}
+    command = [sys.executable, "-m", "workers.queues", "--delete"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
+    if done.returncode != 0:
+        raise SettingsError(done.stderr.strip() or "the run's queues stay on the broker")
+
+
+def _strangers(options: ChaosOptions, settings: Settings) -> Callable[[], dict[str, int]]:
+    """Looks up the processes of servers that are not the run's own, when they may be hit."""
+    urls: dict[str, str] = {}
+    if options.kill_servers and options.database_url is not None:
+        urls["postgres"] = settings.database_url
+    if options.kill_servers and "://" in options.broker:
+        urls["broker"] = options.broker
+
+    def look() -> dict[str, int]:
+        found = {name: server_pid(url) for name, url in urls.items()}
+        return {name: pid for name, pid in found.items() if pid is not None}
+
+    look()  # refuses servers of other machines before anything is hit
+    return look
 
 
 def _open_jobs(engine: Engine) -> int:
@@ -185,12 +170,12 @@ def _drain(engine: Engine, supervisor: Supervisor) -> None:
             return not connection.scalar(query)
 
     deadline = time.monotonic() + DRAIN_S
-    while time.monotonic() < deadline and not _asks(is_quiet):
+    while time.monotonic() < deadline and not asks(is_quiet):
         supervisor.tend()
         time.sleep(0.2)
 
 
 def refuse_home(home: Path) -> None:
-    """Raises BarberError when a run would mix with something else."""
+    """Raises SettingsError when a run would mix with something else."""
     if home.exists() and any(home.iterdir()):
-        raise BarberError(f"{home} is not empty: a chaos run wants a directory of its own")
+        raise SettingsError(f"{home} is not empty: a chaos run wants a directory of its own")

@@ -28,6 +28,23 @@ from barber.table import MAX_SEED
 )
 @click.option("--limit", type=click.FloatRange(1), default=3600.0, show_default=True, help="In s.")
 @click.option(
+    "--broker",
+    default="filesystem",
+    show_default=True,
+    help="filesystem, rabbitmq or redis: one of the run's own; or the address of yours.",
+)
+@click.option(
+    "--database-url",
+    help="Your Postgres; the run gets a schema of its own there, dropped afterwards. "
+    "A server of the run's own when left out.",
+)
+@click.option(
+    "--kill-servers",
+    is_flag=True,
+    help="Kill your Postgres and broker too, on this machine, whatever else uses them: "
+    "something must start them again.",
+)
+@click.option(
     "--home",
     type=click.Path(path_type=Path),
     help="Where it runs; kept. A temporary directory when left out, kept when a promise breaks.",
@@ -41,13 +58,15 @@ def chaos(
     workers: int,
     every: float,
     limit: float,
+    broker: str,
+    database_url: str | None,
+    kill_servers: bool,
     home: Path | None,
 ) -> int:
     """Kill the running system at random under toy jobs, then check that nothing was lost."""
-    from barber.chaos.run import ChaosOptions, refuse_home, run_chaos
+    from barber.chaos.run import ChaosOptions, run_chaos
 
     place = home or Path(tempfile.mkdtemp(prefix="barber-chaos-"))
-    refuse_home(place)
     options = ChaosOptions(
         home=place,
         jobs=jobs,
@@ -56,6 +75,9 @@ def chaos(
         workers=workers,
         every_s=every,
         limit_s=limit,
+        broker=broker,
+        database_url=database_url,
+        kill_servers=kill_servers,
     )
     report = run_chaos(options, environ, lambda line: click.echo(line, err=True))
     for line in report.lines():

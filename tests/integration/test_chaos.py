@@ -5,43 +5,153 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from redis import Redis as RedisClient
 from sqlalchemy import Engine, text
 
-from barber.catalogue import portraits
+from barber.catalogue import dispatch, portraits
 from barber.catalogue.db import transaction
 from barber.catalogue.store import Store
+from barber.chaos.brokers import Redis
 from barber.chaos.checker import check_leftovers, check_records
+from barber.chaos.guest import server_pid
+from barber.errors import SettingsError
 from barber.settings import Settings
-from tests.support.builders import SIDE, Crew, break_down, hair_spec, picture, submit
+from tests.support.builders import (
+    SIDE,
+    Crew,
+    break_down,
+    hair_spec,
+    known_portraits,
+    picture,
+    submit,
+)
 
 pytestmark = pytest.mark.integration
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def test_a_run_under_fire_loses_nothing(tmp_path: Path) -> None:
-    command = ["chaos", "--jobs", "25", "--seed", "5", "--every", "3", "--limit", "240"]
+def chaos(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Runs `barber chaos` as a person does."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("BARBER_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "barber.cli", *command, "--home", str(tmp_path / "home")],
+    # A catalogue that somebody works on: a run must not even look at it.
+    kept["BARBER_DATABASE_URL"] = "postgresql+psycopg2://nobody:secret@127.0.0.1:1/none"
+    return subprocess.run(
+        [sys.executable, "-m", "barber.cli", "chaos", *map(str, arguments)],
         cwd=PROJECT,
         env=kept,
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=600,
     )
+
+
+def test_a_run_under_fire_loses_nothing(tmp_path: Path) -> None:
+    few = ["--jobs", "12", "--people", "6", "--workers", "1"]
+    hard = ["--seed", "5", "--every", "4", "--limit", "400"]
+    done = chaos(*few, *hard, "--home", tmp_path / "home")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "BROKEN" not in done.stdout
-    assert re.search(r"^jobs +25 succeeded$", done.stdout, re.MULTILINE), done.stdout
-    assert sum(map(int, re.findall(r"^fault .*: (\d+)$", done.stdout, re.MULTILINE))) >= 3
+    assert re.search(r"^jobs +12 succeeded$", done.stdout, re.MULTILINE), done.stdout
+    assert sum(map(int, re.findall(r"^fault .*: (\d+)$", done.stdout, re.MULTILINE))) >= 2
     assert "seed 5" in done.stdout
+
+
+def test_a_run_on_somebodys_servers_leaves_no_trace(
+    engine: Engine, settings: Settings, tmp_path: Path
+) -> None:
+    crew = Crew(engine, settings)
+    submit(engine, [hair_spec(*known_portraits(engine, 2))])
+    crew.tick()
+    before = everything(engine)
+    few = ["--jobs", "3", "--people", "4", "--workers", "1", "--every", "5", "--limit", "400"]
+    with redis(tmp_path / "redis") as broker, RedisClient.from_url(broker) as client:
+        client.lpush("cpu", "not for a run")  # where a system without a prefix has its messages
+        places = ["--database-url", settings.database_url, "--broker", broker]
+        done = chaos(*few, *places, "--home", tmp_path / "home")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert client.keys("*") == [b"cpu"]
+        assert client.lrange("cpu", 0, -1) == [b"not for a run"]
+    assert everything(engine) == before
+    assert "Postgres killed" not in done.stdout
+
+
+@contextmanager
+def redis(folder: Path) -> Iterator[str]:
+    """Somebody's Redis. Skips without the program, fails so in CI."""
+    if shutil.which("redis-server") is None:
+        assert os.environ.get("CI") != "true", "redis-server is not installed"
+        pytest.skip("redis-server is not installed")
+    with Redis(folder) as server:
+        yield server.url
+
+
+def everything(engine: Engine) -> dict[str, str]:
+    """What a database holds, outside its system's own tables: each table as a digest."""
+    names = text(
+        "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables"
+        " WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
+    )
+    counters = text("SELECT schemaname || '.' || sequencename, last_value FROM pg_sequences")
+    schemas = text("SELECT string_agg(nspname, ' ' ORDER BY nspname) FROM pg_namespace")
+    with engine.connect() as connection:
+        found = {
+            name: connection.scalar(
+                text(f"SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {name} AS t")
+            )
+            for name in connection.scalars(names).all()
+        }
+        found |= {row[0]: str(row[1]) for row in connection.execute(counters)}
+        return found | {"schemas": str(connection.scalar(schemas))}
+
+
+def test_each_schema_has_a_leader_of_its_own(engine: Engine) -> None:
+    with transaction(engine) as one, transaction(engine) as two, transaction(engine) as guest:
+        guest.execute(text("CREATE SCHEMA guest"))
+        guest.execute(text("SET LOCAL search_path = guest"))
+        assert [dispatch.lead(session) for session in (one, two, guest)] == [True, False, True]
+        guest.rollback()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--database-url", "postgres://x/y"], "--database-url must name its driver"),
+        (
+            ["--database-url", "postgresql+psycopg2://nobody:secret@127.0.0.1:1/none"],
+            "create of the run's schema failed",
+        ),
+    ],
+)
+def test_a_place_that_cannot_be_had_is_refused(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str], run: Callable[..., int]
+) -> None:
+    assert run(["chaos", *arguments]) == 1
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert "secret" not in said
+
+
+def test_servers_of_other_machines_are_not_killed() -> None:
+    with pytest.raises(SettingsError, match=r"studio\.example is another machine"):
+        server_pid("amqp://studio.example//")
+
+
+def test_a_server_of_this_machine_is_found_by_its_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert server_pid(f"redis://127.0.0.1:{port}/0") == os.getpid()
+    assert server_pid(f"redis://127.0.0.1:{port}/0") is None
 
 
 @pytest.fixture
@@ -58,12 +168,26 @@ def history(engine: Engine, settings: Settings) -> Crew:
     crew.work()
     submit(engine, [hair_spec(people[3], people[0])])
     crew.work({"align": break_down()})
-    with engine.begin() as connection:
-        for key in connection.scalars(text("SELECT DISTINCT artifact_key FROM artifact_file")):
-            sha = store.put(json.dumps(key).encode())
-            change = text("UPDATE artifact_file SET sha256 = :sha WHERE artifact_key = :key")
-            connection.execute(change, {"sha": sha, "key": key})
+    _write_toys(engine, store)
     return crew
+
+
+def _write_toys(engine: Engine, store: Store) -> None:
+    """Gives each artifact the file that a toy stage writes, those that are needed first."""
+    digests: dict[str, str] = {}
+    change = text(
+        "UPDATE artifact_file SET sha256 = :sha, name = 'artifact' WHERE artifact_key = :key"
+    )
+    query = text(
+        "SELECT DISTINCT ON (key) key, needs FROM stage JOIN artifact_file ON key = artifact_key"
+    )
+    with engine.begin() as connection:
+        waiting = {row.key: row.needs for row in connection.execute(query)}
+        while waiting:
+            key = next(key for key, needs in waiting.items() if not waiting.keys() & set(needs))
+            read = [digests[need] for need in waiting.pop(key)]
+            digests[key] = store.put(json.dumps({"key": key, "read": read}).encode())
+            connection.execute(change, {"sha": digests[key], "key": key})
 
 
 def broken(crew: Crew) -> list[str]:
@@ -99,11 +223,16 @@ FORGERIES = {
     "no artifact is being built any more": "UPDATE artifact SET status = 'building',"
     " ready_at = NULL, recipe = NULL, builder_stage = (SELECT min(id) FROM stage) WHERE key ="
     " (SELECT min(key) FROM artifact WHERE kind = 'target')",
+    "every artifact belongs to a stage": "INSERT INTO artifact (key, kind)"
+    " VALUES (repeat('c', 64), 'target')",
     "no lease is left": "UPDATE stage SET status = 'running', finished_at = NULL, dispatched_at ="
     " now(), lease_until = now(), worker = 'w' WHERE id = (SELECT min(id) FROM stage)",
     "no attempt is open": "UPDATE attempt SET outcome = NULL, ended_at = NULL"
     " WHERE id = (SELECT min(id) FROM attempt)",
     "the outbox is empty": "INSERT INTO outbox (topic, payload) VALUES ('stage', '{}')",
+    "every artifact was made from what it needs": "UPDATE artifact_file SET sha256 ="
+    " (SELECT min(sha256) FROM artifact_file) WHERE artifact_key ="
+    " (SELECT result_key FROM job WHERE status = 'succeeded' LIMIT 1)",
     "every file that a row names is there": "UPDATE artifact_file SET sha256 = repeat('a', 64)"
     " WHERE artifact_key = (SELECT min(artifact_key) FROM artifact_file)",
 }
@@ -128,6 +257,12 @@ def test_what_stays_behind_is_seen(tmp_path: Path) -> None:
     (home / "broker" / "messages" / "taken-1.part").touch()
     (home / "store" / "unfinished").mkdir(parents=True)
     (home / "store" / "unfinished" / "x").touch()
+    (home / "store" / "checkpoints").mkdir()
+    (home / "store" / "checkpoints" / "stage-1").touch()
+    (home / "store" / "ab" / "cd").mkdir(parents=True)
+    (home / "store" / "ab" / "cd" / ("ab" * 32)).touch()  # no leftover, nor are these
+    (home / "broker" / "messages" / "1_2.cpu.msg").touch()
+    (home / "lock").touch()
     sleeper = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(60)"],
         env={**os.environ, "BARBER_HOME": str(home)},
@@ -135,7 +270,7 @@ def test_what_stays_behind_is_seen(tmp_path: Path) -> None:
     try:
         processes, files = check_leftovers(home)
         assert (processes.kept, processes.count) == (False, 1)
-        assert files.count == 2
+        assert (files.count, files.looked_at) == (3, 6)
     finally:
         sleeper.kill()
         sleeper.wait()
