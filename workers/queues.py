@@ -1,7 +1,8 @@
 """`python -m workers.queues --delete`: takes a system's queues off its broker.
 
 For systems that come and go, such as a chaos run on a broker that others use too: only what bears
-the setting BARBER_QUEUE_PREFIX is touched, and without one nothing is.
+the setting BARBER_QUEUE_PREFIX is touched, and without one nothing is. Celery's own queues for
+messages with a delay (`celery_delayed_..`) belong to everybody on a RabbitMQ and stay.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from celery import Celery
 from barber.chaos.rules import TOY_DIGEST
 from barber.errors import BarberError, InputError
 from barber.settings import Settings
-from workers.app import add_stage_queue, create_app
+from workers.app import EXCHANGE, add_stage_queue, create_app
 
 
 def delete_queues(app: Celery, settings: Settings) -> int:
@@ -40,9 +41,10 @@ def delete_queues(app: Celery, settings: Settings) -> int:
     with app.connection_for_write() as connection, connection.channel() as channel:
         for name in names:
             channel.queue_delete(queue=name)
-            channel.exchange_delete(name)
-        for kind in ("", "reply."):  # through which Celery's own remarks travel
-            channel.exchange_delete(f"{kind}{prefix}celery.pidbox")
+        # Of stages, and those through which Celery's own remarks travel.
+        control = f"{prefix}celery.pidbox"
+        for exchange in (prefix + EXCHANGE, control, f"reply.{control}"):
+            channel.exchange_delete(exchange)
     return len(names)
 
 

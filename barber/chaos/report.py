@@ -15,10 +15,10 @@ from barber.chaos.rules import DOUBLED, DROPPED
 
 QUANTILES = (("median", 0.5), ("p95", 0.95), ("worst", 1.0))
 
-# Per stage lost with its worker: from the last heartbeat, which is what began the lease that ran
-# out, until the next claim.
+# Per stage lost with its worker: from the last heartbeat, with which the lease began that ran out,
+# until the next claim.
 RECOVERY = text(
-    "SELECT extract(epoch FROM next.started_at - (lost.data->>'lease_until')::timestamptz)"
+    "SELECT extract(epoch FROM next.started_at - (lost.data->>'lease_until')::timestamptz) + :lease_s"
     " FROM event AS lost JOIN LATERAL (SELECT started_at FROM attempt"
     "   WHERE stage_id = lost.stage_id AND token > (lost.data->>'token')::int"
     "   ORDER BY token LIMIT 1) AS next ON true"
@@ -52,6 +52,7 @@ class ChaosReport:
 
     seed: int
     seconds: float
+    lease_s: float
     blows: Mapping[FaultKind, int]
     dice: Mapping[str, int]  # messages lost and doubled
     record: Record
@@ -77,7 +78,7 @@ class ChaosReport:
             times = (f"{word} {self.record.recovery(share):.1f} s" for word, share in QUANTILES)
             yield (
                 f"recovery  {len(self.record.recovery_s)} lost stages claimed anew after the last "
-                f"heartbeat: {', '.join(times)}"
+                f"heartbeat: {', '.join(times)}; the lease is {self.lease_s:g} s"
             )
         yield from map(str, self.findings)
         yield f"{'sound' if self.sound else 'BROKEN'}: seed {self.seed}, {self.seconds:.0f} s"
@@ -92,7 +93,9 @@ def read_record(engine: Engine, *, lease_s: float) -> Record:
     with engine.connect() as connection:
         built = {str(kind): int(count) for kind, count in connection.execute(BUILT)}
         reused = int(connection.scalar(REUSED) or 0)
-        recovery = tuple(sorted(float(s) + lease_s for s in connection.scalars(RECOVERY)))
+        recovery = tuple(
+            sorted(float(s) for s in connection.scalars(RECOVERY, {"lease_s": lease_s}))
+        )
     return Record(
         jobs=_counts(engine, "job", "status"),
         attempts=_counts(engine, "attempt", "outcome"),

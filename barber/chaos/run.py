@@ -54,9 +54,7 @@ class ChaosOptions:
     database_url: str | None = field(default=None, repr=False)  # somebody's; None: one of its own
     broker: str = field(default="filesystem", repr=False)  # or rabbitmq, redis, or an address
     kill_servers: bool = False  # somebody's Postgres and broker as well
-    rules: ChaosRules = field(
-        default_factory=lambda: ChaosRules(drop=0.05, double=0.05, error=0.03)
-    )
+    rules: ChaosRules  # for the stages and the messages
 
 
 def run_chaos(options: ChaosOptions, environ: Mapping[str, str], say: Say) -> ChaosReport:
@@ -98,6 +96,7 @@ def run_chaos(options: ChaosOptions, environ: Mapping[str, str], say: Say) -> Ch
     return ChaosReport(
         seed=options.seed,
         seconds=time.monotonic() - began,
+        lease_s=settings.lease_s,
         blows=storm.counts,
         dice=count_dice(options.home / "logs"),
         record=record,
@@ -112,7 +111,7 @@ def _lodged(
     """The environment that leads to the run's own room, and its broker's server if it has one."""
     name = f"barber_chaos_{secrets.token_hex(4)}"
     kept = {k: v for k, v in environ.items() if not k.startswith("BARBER_") or k in QUICK}
-    given = {**QUICK, **kept, "BARBER_QUEUE_PREFIX": f"{name}."}
+    given = {**QUICK, **kept, "BARBER_QUEUE_PREFIX": f"{name}-"}
     broker: BrokerServer | None = None
     with ExitStack() as stack:
         if options.database_url is not None:

@@ -26,6 +26,13 @@ from barber.table import MAX_SEED
 @click.option(
     "--every", type=click.FloatRange(0.1), default=4.0, show_default=True, help="Mean pause in s."
 )
+@click.option(
+    "--stage",
+    type=click.FloatRange(0, 600),
+    default=0.02,
+    show_default=True,
+    help="Mean seconds of a toy stage.",
+)
 @click.option("--limit", type=click.FloatRange(1), default=3600.0, show_default=True, help="In s.")
 @click.option(
     "--broker",
@@ -57,6 +64,7 @@ def chaos(
     seed: int,
     workers: int,
     every: float,
+    stage: float,
     limit: float,
     broker: str,
     database_url: str | None,
@@ -64,6 +72,7 @@ def chaos(
     home: Path | None,
 ) -> int:
     """Kill the running system at random under toy jobs, then check that nothing was lost."""
+    from barber.chaos.rules import ChaosRules
     from barber.chaos.run import ChaosOptions, run_chaos
 
     place = home or Path(tempfile.mkdtemp(prefix="barber-chaos-"))
@@ -78,6 +87,7 @@ def chaos(
         broker=broker,
         database_url=database_url,
         kill_servers=kill_servers,
+        rules=ChaosRules(stage_s=stage, drop=0.05, double=0.05, error=0.03, seed=seed),
     )
     report = run_chaos(options, environ, lambda line: click.echo(line, err=True))
     for line in report.lines():

@@ -57,13 +57,13 @@ def chaos(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_run_under_fire_loses_nothing(tmp_path: Path) -> None:
-    few = ["--jobs", "12", "--people", "6", "--workers", "1"]
-    hard = ["--seed", "5", "--every", "4", "--limit", "400"]
+    few = ["--jobs", "8", "--people", "5", "--workers", "2"]
+    hard = ["--seed", "5", "--every", "8", "--limit", "500"]
     done = chaos(*few, *hard, "--home", tmp_path / "home")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "BROKEN" not in done.stdout
-    assert re.search(r"^jobs +12 succeeded$", done.stdout, re.MULTILINE), done.stdout
-    assert sum(map(int, re.findall(r"^fault .*: (\d+)$", done.stdout, re.MULTILINE))) >= 2
+    assert re.search(r"^jobs +8 succeeded$", done.stdout, re.MULTILINE), done.stdout
+    assert sum(map(int, re.findall(r"^fault .*: (\d+)$", done.stdout, re.MULTILINE))) >= 1
     assert "seed 5" in done.stdout
 
 
