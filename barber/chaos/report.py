@@ -18,8 +18,8 @@ QUANTILES = (("median", 0.5), ("p95", 0.95), ("worst", 1.0))
 # Per stage lost with its worker: from the last heartbeat, with which the lease began that ran out,
 # until the next claim.
 RECOVERY = text(
-    "SELECT extract(epoch FROM next.started_at - (lost.data->>'lease_until')::timestamptz) + :lease_s"
-    " FROM event AS lost JOIN LATERAL (SELECT started_at FROM attempt"
+    "SELECT extract(epoch FROM next.started_at - (lost.data->>'lease_until')::timestamptz)"
+    " + :lease_s FROM event AS lost JOIN LATERAL (SELECT started_at FROM attempt"
     "   WHERE stage_id = lost.stage_id AND token > (lost.data->>'token')::int"
     "   ORDER BY token LIMIT 1) AS next ON true"
     " WHERE lost.data ? 'lease_until'"
