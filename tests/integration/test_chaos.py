@@ -44,8 +44,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 def chaos(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Runs `barber chaos` as a person does."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("BARBER_")}
-    # A catalogue that somebody works on: a run must not even look at it.
     kept["BARBER_GRACE_S"] = "3"  # few jobs: a lost message is soon missed
+    # A catalogue that somebody works on: a run must not even look at it.
     kept["BARBER_DATABASE_URL"] = "postgresql+psycopg2://nobody:secret@127.0.0.1:1/none"
     return subprocess.run(
         [sys.executable, "-m", "barber.cli", "chaos", *map(str, arguments)],
