@@ -141,7 +141,7 @@ those that have ended; *finish* with the jobs that wait for the same artifact, u
 
 {table(head, rows)}
 
-A tick is the first five lines, then the relay; *fold* comes every 5 s, *prune* every hour.
+A tick is the first five lines, then the relay; *fold* comes every 5 s, *prune* now and then in the background.
 """
     return Section(
         name="tick",
