@@ -130,12 +130,10 @@ A tick takes {then / now:.1f} times as long at a million jobs as at ten thousand
 turn (docs/benchmarks.md), because twenty batches wait there instead of one; no statement of a tick,
 of a stage's life or of the console's pages reads a table of jobs from end to end. What grows is the
 disk: an ended job weighs {known["tick"]["bytes_of_job"] / 1000:.0f} kB in the seeded million,
-recipes and files not counted, of which its {EVENTS_OF_JOB} events go after a day (30 when it failed). A job each ten
-seconds is {per_day * EVENTS_OF_JOB / 1e6:.1f} million events at a time, deleted in portions by a look through all of them. At a
-hundred times that, `event` wants partitions by month: to drop one
-is free, to delete
-millions of rows leaves as many to vacuum. It was not built because nothing
-measured asks for it.
+recipes and files not counted. Its {EVENTS_OF_JOB} events go after a day, or 30 when it failed. A
+job each ten seconds is {per_day * EVENTS_OF_JOB / 1e6:.1f} million events at a time, deleted in
+portions by a look through all of them. At a hundred times that, `event` wants partitions by day: to
+drop one is free. It was not built because nothing measured asks for it.
 """
 
 

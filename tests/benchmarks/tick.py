@@ -141,7 +141,8 @@ those that have ended; *finish* with the jobs that wait for the same artifact, u
 
 {table(head, rows)}
 
-A tick is the first five lines, then the relay; *fold* comes every 5 s, *prune* now and then in the background.
+A tick is the first five lines, then the relay; *fold* comes every 5 s, *prune* now and
+then in the background.
 """
     return Section(
         name="tick",
