@@ -31,9 +31,13 @@ def write_result(png: Path, data: bytes, sidecar: Sidecar) -> None:
     Raises:
         InputError: The directory cannot be written.
     """
-    facts = sidecar.to_json(file=png.name, sha256=hashlib.sha256(data).hexdigest())
-    text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
-    write_whole({sidecar_path(png): text.encode(), png: data})
+    write_whole({sidecar_path(png): sidecar_bytes(sidecar, png.name, data), png: data})
+
+
+def sidecar_bytes(sidecar: Sidecar, name: str, png: bytes) -> bytes:
+    """The JSON that lies beside a picture called `name`."""
+    facts = sidecar.to_json(file=name, sha256=hashlib.sha256(png).hexdigest())
+    return (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def write_whole(files: Mapping[Path, bytes]) -> None:

@@ -23,6 +23,7 @@ LEAST = {
     "lease_s": 0.1,
     "max_errors": 1,
     "max_losses": 1,
+    "upload_mb": 1,
 }
 
 
@@ -58,6 +59,7 @@ class Settings:
     child_tasks: int = 200  # a worker's process is replaced after so many; 0: never
     child_memory_mb: int = 0  # or when it holds more of the machine's memory; 0: no limit
     child_device_mb: int = 0  # or reserves more of its CUDA device's; 0: no limit
+    upload_mb: int = 512  # the largest request with files, in MiB
     failpoint: str = ""  # tests only: where a worker process shall end itself
     chaos: str = ""  # chaos runs only: toy stages, lost and doubled messages; see barber/chaos
 

@@ -98,6 +98,7 @@ class TableSettings:
     noise: NoiseMode = NoiseMode.FRESH
     align: AlignPolicy = AlignPolicy.AUTO
     landmarks: Path | None = None  # the predictor for photographs; the installed one when None
+    confined: bool = False  # no file outside the table's folder, for a table from elsewhere
 
     @classmethod
     def for_bundle(
@@ -109,6 +110,7 @@ class TableSettings:
         noise: NoiseMode = NoiseMode.FRESH,
         align: AlignPolicy = AlignPolicy.AUTO,
         landmarks: Path | None = None,
+        confined: bool = False,
     ) -> Self:
         """The settings that a bundle gives; `preset` is the default of rows that name none."""
         return cls(
@@ -121,6 +123,7 @@ class TableSettings:
             noise=noise,
             align=align,
             landmarks=landmarks,
+            confined=confined,
         )
 
 
@@ -319,12 +322,18 @@ class RowReader:
         return found
 
     def _read_picture(self, files: PictureFiles) -> PortraitKey | InputError:
+        for path in (files.portrait, files.labels):
+            if self._settings.confined and path is not None and not self._is_inside(path):
+                return InputError(f"{path.name} lies outside the table's folder: send it along")
         try:
             picture = self._reader.read_files(files)
         except InputError as error:
             return error
         self.pictures.setdefault(picture.key, picture)
         return picture.key
+
+    def _is_inside(self, path: Path) -> bool:
+        return path.resolve().is_relative_to(self._folder.resolve())
 
 
 def _keeps(cell: str) -> bool:

@@ -25,7 +25,7 @@ from dashboard import record
 V = TypeVar("V", bound=Callable[..., Any])
 
 ROLE = "barber_role"  # the attribute of a view that holds what it declared
-BODY = "barber_body_bytes"
+UPLOADS = "barber_uploads"
 EVERYBODY = "everybody"  # no login is needed
 COOKIE = "login"  # the key in the session that holds the login's secret
 
@@ -40,12 +40,12 @@ class Visitor:
     login_id: int | None  # None: by token
 
 
-def needs(role: Role, *, body_bytes: int | None = None) -> Callable[[V], V]:
-    """Declares that a view takes this role, and how large a request it accepts."""
+def needs(role: Role, *, uploads: bool = False) -> Callable[[V], V]:
+    """Declares that a view takes this role, and whether it takes files and so large requests."""
 
     def declare(view: V) -> V:
         setattr(view, ROLE, role)
-        setattr(view, BODY, body_bytes)
+        setattr(view, UPLOADS, uploads)
         return view
 
     return declare
@@ -121,9 +121,8 @@ def guard() -> ResponseReturnValue | None:
     if request.endpoint is None:
         return None  # no such address: it answers 404 by itself
     view = current_app.view_functions[request.endpoint]
-    body_bytes = getattr(view, BODY, None)
-    if body_bytes is not None:
-        request.max_content_length = body_bytes
+    if getattr(view, UPLOADS, False):
+        request.max_content_length = record.settings().upload_mb << 20
     needed = declared(current_app, request.endpoint)
     if needed == EVERYBODY:
         return None

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from flask import Flask, jsonify, make_response, render_template, request
 from flask.typing import ResponseReturnValue
@@ -22,6 +24,7 @@ from barber.errors import (
     NotFound,
     TooManyTries,
 )
+from barber.table import TableError
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +49,16 @@ SENTENCES = {
 }
 
 
+class Malformed(InputError):
+    """A request is not as the API's description says; `fields` are {field, problem} each."""
+
+    def __init__(
+        self, message: str, fields: Sequence[Mapping[str, str]], *, status: int = 400
+    ) -> None:
+        super().__init__(message)
+        self.fields, self.status = [dict(each) for each in fields], status
+
+
 def register(app: Flask) -> None:
     """Gives every error an answer in the console's own words."""
     app.register_error_handler(HTTPException, _http)
@@ -55,11 +68,11 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
-def answer(status: int, message: str) -> ResponseReturnValue:
-    """The page, or for programs the JSON, that tells `message`."""
+def answer(status: int, message: str, **details: Any) -> ResponseReturnValue:
+    """The page, or for programs the JSON with `details`, that tells `message`."""
     code, title = CODES[status]
     if _wants_json():
-        return jsonify(error={"code": code, "message": message}), status
+        return jsonify(error={"code": code, "message": message, **details}), status
     page = render_template(
         "problem.html",
         status=status,
@@ -99,6 +112,10 @@ def _ours(error: BarberError) -> ResponseReturnValue:
         return answer(404, str(error))
     if isinstance(error, Conflict):
         return answer(409, str(error))
+    if isinstance(error, Malformed):
+        return answer(error.status, str(error), fields=error.fields)
+    if isinstance(error, TableError):
+        return answer(400, str(error), rows=[row.to_json() for row in error.errors])
     if isinstance(error, InputError):
         return answer(400, str(error))
     if isinstance(error, Forbidden):

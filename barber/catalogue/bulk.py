@@ -56,6 +56,21 @@ def each(engine: Engine, chosen: Selection, action: Action) -> Iterator[JobVerdi
         after = job_ids[-1]
 
 
+def some(
+    engine: Engine, chosen: Selection, action: Action, *, after: int, up_to: int, limit: int
+) -> tuple[list[JobVerdict], int | None]:
+    """As `each`, for at most `limit` jobs above the id `after` and not above `up_to`.
+
+    Returns:
+        A verdict for each job, and the `after` to go on with; None when all are done.
+    """
+    with transaction(engine) as session:
+        found = selection.page(session, chosen, after=after, limit=limit)
+    job_ids = [job_id for job_id in found if job_id <= up_to]
+    more = len(job_ids) == limit
+    return [_one(engine, job_id, action) for job_id in job_ids], job_ids[-1] if more else None
+
+
 def _one(engine: Engine, job_id: int, action: Action) -> JobVerdict:
     try:
         with transaction(engine) as session:

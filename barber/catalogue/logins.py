@@ -145,6 +145,11 @@ def leave(session: Session, login_id: int, *, by: str) -> None:
     audit.record(session, Verb.LOG_OUT, by)
 
 
+def end(session: Session, secret: str) -> None:
+    """Ends the login of a secret."""
+    session.execute(delete(Login).where(Login.secret_sha256 == digest_of(secret)))
+
+
 def digest_of(secret: str) -> str:
     """What is kept of a secret of 256 random bits."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Tables of people: who they are, what lets them in, and what they did.
+"""Tables of people and their programs: who they are, what lets them in, and what they did.
 
 Secrets of logins, links and tokens are 256 random bits, so a plain SHA-256 of them is kept.
 """
@@ -9,7 +9,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import SMALLINT
 from sqlalchemy.orm import Mapped, mapped_column
 
 from barber.catalogue.base import Base, digest, one_of
@@ -136,3 +145,16 @@ class Audit(Base):
     subject: Mapped[str | None]  # a person, a token, a webhook: whatever is no job and no batch
     why: Mapped[str] = mapped_column(server_default=text("''"))
     data: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+
+
+class Reply(Base):
+    """What a request with an idempotency key was answered; no status yet: it is under way."""
+
+    __tablename__ = "reply"
+    __table_args__ = (CheckConstraint("(status IS NULL) = (body IS NULL)", name="whole"),)
+    person_id: Mapped[int] = mapped_column(ForeignKey(Person.id), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    request_sha256: Mapped[str]
+    status: Mapped[int | None] = mapped_column(SMALLINT)
+    body: Mapped[str | None]
+    begun_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from barber.catalogue.store import Store
 from barber.catalogue.tables import Portrait
 from barber.errors import NotFound
-from barber.photographs.picture import LabelMap, Picture, decode_labels
+from barber.photographs.picture import Crop, LabelMap, Picture, decode_labels
 from barber.pixels import Pixels, decode, encode_png, fit_portrait, portrait_key
 from barber.spec import PortraitKey
 
@@ -121,3 +121,31 @@ def portraits(session: Session, keys: Iterable[PortraitKey]) -> dict[PortraitKey
     """The registered ones among `keys`."""
     query = select(*Portrait.__table__.c).where(Portrait.sha256.in_(set(keys)))
     return {PortraitKey(row.sha256): PortraitRow(**row._mapping) for row in session.execute(query)}
+
+
+def pictures(
+    session: Session, store: Store, keys: Iterable[PortraitKey]
+) -> dict[PortraitKey, Picture]:
+    """The registered ones among `keys` as they were read, with their crops.
+
+    Raises:
+        StoreError: A file is missing or damaged.
+    """
+    return {
+        key: Picture(
+            key=key,
+            name=row.name,
+            width=row.width,
+            height=row.height,
+            size=row.side_px,
+            png=store.get(row.file_sha256),
+            labels_png=_kept(store, row.labels_file_sha256),
+            photo=_kept(store, row.photo_file_sha256),
+            crop=None if row.crop is None else Crop.from_json(dict(row.crop)),
+        )
+        for key, row in portraits(session, keys).items()
+    }
+
+
+def _kept(store: Store, sha256: str | None) -> bytes | None:
+    return None if sha256 is None else store.get(sha256)

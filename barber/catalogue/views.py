@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from barber.catalogue import counts, events, workers
 from barber.catalogue.events import EventRow
 from barber.catalogue.portraits import PortraitRow, portraits
+from barber.catalogue.selection import Selection
 from barber.catalogue.status import JobStatus, Outcome, StageStatus
 from barber.catalogue.store import StoredFile
 from barber.catalogue.tables import (
@@ -203,9 +204,10 @@ def jobs(
     limit: int = 50,
     before: int | None = None,
     owner: int | None = None,
+    chosen: Selection | None = None,
 ) -> list[JobRow]:
     """Jobs, newest first; `before` continues below that id, `owner` sees theirs alone."""
-    where = []
+    where = [] if chosen is None else chosen.where()
     if owner is not None:
         where.append(Batch.owner_id == owner)
     if batch_id is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,20 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from barber.catalogue import jobs as record
-from barber.catalogue import making
 from barber.catalogue import portraits as kept_portraits
 from barber.catalogue.db import transaction
-from barber.catalogue.jobs import JobView
+from barber.catalogue.outcomes import Outcome, outcome
 from barber.catalogue.status import JobStatus
 from barber.catalogue.store import Store
 from barber.catalogue.tables import Job
 from barber.cli.catalogue import Connection, catalogue_options, connect
-from barber.errors import BarberError, CatalogueError, CheckpointError, Conflict, InputError
+from barber.errors import BarberError, CatalogueError, CheckpointError, InputError
 from barber.interrupts import loading
 from barber.manifest import find_bundle, landmarks_file, read_manifest
 from barber.photographs.picture import Picture
 from barber.photographs.retrieval import Kept, Retrieval
-from barber.pixels import decode, encode_png, portrait_key, read_recipe
-from barber.recipe import PortraitOrigin, Recipe, Sidecar, differences, read_origins
+from barber.pixels import decode, portrait_key, read_recipe
+from barber.recipe import PortraitOrigin, Recipe, differences, read_origins
 from barber.results import (
     check_sidecar,
     read_sidecar,
@@ -77,7 +75,7 @@ def result(
         written = []
         for job_id in wanted:
             with transaction(connection.engine) as session:
-                found = _result(session, connection.store, job_id, into_original=into_original)
+                found = outcome(session, connection.store, job_id, into_original=into_original)
             written.append({"job_id": job_id, "file": str(target.write(found))})
     if as_json:
         click.echo(json.dumps({"results": written, "without_result": waiting}))
@@ -104,67 +102,6 @@ def _wanted(
     return ids, others
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """A result on its way out."""
-
-    name: str  # of the job
-    png: bytes
-    sidecar: Sidecar
-
-
-def _result(session: Session, store: Store, job_id: int, *, into_original: bool) -> _Found:
-    """A job's result with the recipe of that very job.
-
-    Raises:
-        NotFound: No such job.
-        Conflict: It has no result; the message says what to do.
-        StoreError: Its file is missing or damaged.
-    """
-    view = record.job(session, job_id)
-    if view.row.result_file is None:
-        raise Conflict(_why_none(view))
-    if into_original:
-        from barber.catalogue.originals import into_original as paste
-
-        png = paste(session, store, job_id)
-        carried: Mapping[str, Any] = read_recipe(png, name=f"result {job_id}") or {}
-    else:
-        png = store.get(view.row.result_file)
-        carried = making.recipe(session, view.spec).to_json()
-        # A job that shares another's artifact shares the picture; its recipe is its own.
-        if read_recipe(png, name=f"result {job_id}") != carried:
-            png = encode_png(decode(png, name=f"result {job_id}"), recipe=carried)
-    row = view.row
-    made = {
-        "job": row.id,
-        "name": row.name,
-        "batch": row.batch_id,
-        "batch_name": row.batch_name,
-        "finished_at": row.finished_at.isoformat() if row.finished_at else None,
-    }
-    origins = making.origins(session, view.spec)
-    sidecar = Sidecar(recipe=carried, origins=origins, made=made)
-    return _Found(name=row.name, png=png, sidecar=sidecar)
-
-
-def _why_none(view: JobView) -> str:
-    row = view.row
-    match row.status:
-        case JobStatus.FAILED:
-            return (
-                f"job {row.id} failed and has no result ({row.error}): "
-                f"see `barber show {row.id}`, then `barber retry {row.id}`"
-            )
-        case JobStatus.CANCELLED:
-            return f"job {row.id} was cancelled and has no result: `barber retry {row.id}` runs it"
-        case _:
-            return (
-                f"job {row.id} is {row.status} and has no result yet: "
-                f"wait for it with `barber watch {row.batch_id}`"
-            )
-
-
 class _Target:
     """Where results go: one file, or names of their own in a folder."""
 
@@ -180,7 +117,7 @@ class _Target:
         except OSError as error:
             raise InputError(f"--out {out} cannot be made: {error.strerror}") from error
 
-    def write(self, found: _Found) -> Path:
+    def write(self, found: Outcome) -> Path:
         """Raises InputError where another file is in the way."""
         path = self._file or self._folder / f"{self._stem(found.name)}.png"
         if path.exists() and not self._force and path.read_bytes() != found.png:

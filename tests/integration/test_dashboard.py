@@ -248,7 +248,7 @@ def test_a_retry_whose_body_is_no_object_is_refused(console):
     job_id = console.submit()
     response = console.ask(f"/api/v1/jobs/{job_id}/retry", [1])
     assert response.status_code == 400
-    assert "must be an object" in response.get_json()["error"]["message"]
+    assert "not as it should be" in response.get_json()["error"]["message"]
 
 
 def test_cancel_by_the_button_ends_a_queued_job_which_can_be_retried(console):

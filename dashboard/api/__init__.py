@@ -1,0 +1,8 @@
+"""REST under /api/v1: everything that the pages do, for programs. See `endpoint` for its form."""
+
+from __future__ import annotations
+
+from dashboard.api import changing, people, reading, results, submitting
+from dashboard.api.endpoint import blueprint, spec
+
+__all__ = ["blueprint", "changing", "people", "reading", "results", "spec", "submitting"]

@@ -1,0 +1,164 @@
+"""One declaration for each endpoint: its role, what it takes and gives. OpenAPI is made of these.
+
+Requests are checked against their models before a view runs, and answers after it, so that the
+description cannot drift from what the API does. Errors have the shape of `problems`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from flask import Blueprint, jsonify, request
+from flask.wrappers import Response as FlaskResponse
+from pydantic import BaseModel, ValidationError
+from spectree import Response, SecurityScheme, SpecTree
+from spectree.models import SecureType, SecuritySchemeData
+from spectree.plugins.flask_plugin import FlaskPlugin
+
+from barber.catalogue.people_tables import Role
+from dashboard import access
+from dashboard.api import idempotency
+from dashboard.api.shapes import Problem
+from dashboard.problems import Malformed
+
+V = TypeVar("V", bound=Callable[..., Any])
+
+PREFIX = "/api/v1"
+REFUSALS = (400, 401, 403, 404, 409, 413, 415)
+ID_SCHEMA = {"type": "integer", "minimum": 1}
+
+blueprint = Blueprint("api", __name__, url_prefix=PREFIX)
+
+
+class Plugin(FlaskPlugin):
+    """Flask's, which also knows our ids in addresses."""
+
+    def parse_path(self, route: Any, descriptions: Any) -> tuple[str, list[Any]]:
+        path, parameters = super().parse_path(route, descriptions)
+        for parameter in parameters:
+            parameter["schema"] = parameter["schema"] or ID_SCHEMA
+        return path, parameters
+
+
+def _check_request(
+    _request: Any, _answer: Any, error: Exception | None, _instance: Any, _adapter: Any
+) -> None:
+    """Raises Malformed, in one sentence, when a request is not as its models say."""
+    if error is None:
+        return
+    assert isinstance(error, ValidationError)
+    fields = [
+        {
+            "field": ".".join(str(part) for part in each["loc"]) or "body",
+            "problem": _problem(each),
+        }
+        for each in error.errors(include_url=False, include_context=False)
+    ]
+    told = "; ".join(f"{each['field']}: {each['problem']}" for each in fields[:5])
+    raise Malformed(f"the request is not as it should be ({told})", fields)
+
+
+def _problem(error: Mapping[str, Any]) -> str:
+    """What is wrong with one field, with the value where it is a plain one."""
+    said, value = str(error["msg"]), error.get("input")
+    return f"{said}, not {value!r:.60}" if isinstance(value, str | int | float) else said
+
+
+def _check_answer(
+    _request: Any, _answer: Any, error: Exception | None, _instance: Any, _adapter: Any
+) -> None:
+    """Raises when an answer is not what the description promises: a fault of ours."""
+    if error is not None:
+        raise error
+
+
+spec = SpecTree(
+    backend=Plugin,
+    title="Barbershop",
+    description=(
+        "Batches of hairstyle and face compositing: submit, watch, retry, fetch. Errors have one "
+        "shape. Lists are paged by key: follow `next`. A POST with the header `Idempotency-Key` "
+        "is done once, however often it is sent."
+    ),
+    version="1",
+    openapi_version="3.1.0",
+    mode="strict",
+    path="apidoc",
+    before=_check_request,
+    after=_check_answer,
+    validation_error_status=400,
+    validation_error_model=Problem,
+    naming_strategy=lambda model: model.__name__,
+    nested_naming_strategy=lambda _parent, child: child,
+    security_schemes=[
+        SecurityScheme(
+            name="token", data=SecuritySchemeData(type=SecureType.HTTP, scheme="bearer")
+        ),
+    ],
+    security={"token": []},
+)
+
+
+def endpoint(
+    method: str,
+    rule: str,
+    *,
+    role: Role | None,
+    answer: type[BaseModel] | None,
+    tag: str,
+    status: int = 200,
+    uploads: bool = False,
+) -> Callable[[V], V]:
+    """Adds a view to the API.
+
+    Args:
+        method: GET, POST, DELETE.
+        rule: Its address below `PREFIX`.
+        role: Who may; None lets everybody in.
+        answer: What it gives; None for bytes or nothing.
+        tag: Its chapter in the description.
+        status: Of its answer.
+        uploads: Whether it takes files, and so large requests.
+    """
+
+    def add(view: V) -> V:
+        whose = "everybody" if role is None else f"the role {role}"
+        view.__doc__ = f"{view.__doc__}\n\nFor {whose}."
+        answers: dict[str, Any] = {f"HTTP_{code}": Problem for code in REFUSALS}
+        answers[f"HTTP_{status}"] = answer
+        documented = spec.validate(
+            resp=Response(**answers), tags=(tag,), security=[] if role is None else None
+        )(view)
+
+        def guarded(**arguments: Any) -> Any:
+            _check_body(uploads)
+            if request.method == "GET" or "Idempotency-Key" not in request.headers:
+                return documented(**arguments)
+            return idempotency.once(lambda: documented(**arguments))
+
+        guarded.__name__, guarded.__doc__ = view.__name__, view.__doc__
+        guarded.__wrapped__ = documented  # type: ignore[attr-defined]
+        declare = access.open_to_everybody if role is None else access.needs(role, uploads=uploads)
+        blueprint.add_url_rule(rule, view.__name__, declare(guarded), methods=[method])
+        return view
+
+    return add
+
+
+def _check_body(uploads: bool) -> None:
+    """Raises for a body that is no JSON: spectree would take it for an empty one."""
+    if request.method == "GET" or uploads or not request.content_length:
+        return
+    if request.mimetype != "application/json":
+        raise Malformed(
+            f"the body is {request.mimetype or 'of no type'}: send application/json", [], status=415
+        )
+    request.get_json()
+
+
+@blueprint.get("/openapi.json")
+@access.open_to_everybody
+def openapi() -> FlaskResponse:
+    """The description of the API, made from its code."""
+    return jsonify(spec.spec)
