@@ -6,7 +6,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 from barber.catalogue.db import open_engine
 from barber.chaos.brokers import SERVERS, BrokerServer
 from barber.chaos.checker import check_leftovers, check_records
+from barber.chaos.faults import FaultKind
 from barber.chaos.guest import guest_schema, server_pid
 from barber.chaos.report import ChaosReport, count_dice, read_record
 from barber.chaos.rules import ChaosRules
@@ -53,6 +54,7 @@ class ChaosOptions:
     limit_s: float = 3600.0  # a run that takes longer has failed
     database_url: str | None = field(default=None, repr=False)  # somebody's; None: one of its own
     broker: str = field(default="filesystem", repr=False)  # or rabbitmq, redis, or an address
+    kinds: Collection[FaultKind] = tuple(FaultKind)
     kill_servers: bool = False  # somebody's Postgres and broker as well
     rules: ChaosRules  # for the stages and the messages
 
@@ -80,6 +82,7 @@ def run_chaos(options: ChaosOptions, environ: Mapping[str, str], say: Say) -> Ch
                 supervisor,
                 broker=broker,
                 strangers=_strangers(options, settings),
+                kinds=options.kinds,
                 every_s=options.every_s,
                 seed=seed,
                 say=say,

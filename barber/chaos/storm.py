@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
@@ -29,6 +29,7 @@ class Storm:
         broker: The broker's server when it is the run's own; None for the folder of messages, or
             for somebody else's.
         strangers: Looks up the processes of somebody else's servers that may be hit as well.
+        kinds: The faults that may be dealt.
         every_s: Mean pause between two faults.
         seed: Of the dice.
         say: Takes a line for each fault.
@@ -40,12 +41,13 @@ class Storm:
         *,
         broker: BrokerServer | None,
         strangers: Callable[[], dict[str, int]],
+        kinds: Collection[FaultKind],
         every_s: float,
         seed: int,
         say: Say,
     ) -> None:
         self._supervisor, self._broker, self._say = supervisor, broker, say
-        self._strangers, self._every_s = strangers, every_s
+        self._strangers, self._kinds, self._every_s = strangers, kinds, every_s
         self._dice = random.Random(seed)  # noqa: S311 (no secret)
         self._pending: list[tuple[float, Blow]] = []  # to be undone, and when
         self.counts: Counter[FaultKind] = Counter()
@@ -78,7 +80,10 @@ class Storm:
 
     def _deal(self, now: float) -> None:
         target = self._target()
-        kinds = [kind for kind in faults.possible(target) if not self._lasts(kind)]
+        free = [kind for kind in faults.possible(target) if not self._lasts(kind)]
+        kinds = [kind for kind in free if kind in self._kinds]
+        if not kinds:
+            return
         weights = [faults.WEIGHTS[kind][0] for kind in kinds]
         (kind,) = self._dice.choices(kinds, weights)
         blow = faults.deal(kind, target, self._dice)

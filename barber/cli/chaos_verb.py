@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from barber.chaos.faults import FaultKind
 from barber.table import MAX_SEED
 
 
@@ -25,6 +27,13 @@ from barber.table import MAX_SEED
 @click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True)
 @click.option(
     "--every", type=click.FloatRange(0.1), default=4.0, show_default=True, help="Mean pause in s."
+)
+@click.option(
+    "--fault",
+    "chosen",
+    type=click.Choice([kind.name.lower().replace("_", "-") for kind in FaultKind]),
+    multiple=True,
+    help="Only this fault; may be given several times. All when left out.",
 )
 @click.option(
     "--stage",
@@ -64,6 +73,7 @@ def chaos(
     seed: int,
     workers: int,
     every: float,
+    chosen: tuple[str, ...],
     stage: float,
     limit: float,
     broker: str,
@@ -89,6 +99,9 @@ def chaos(
         kill_servers=kill_servers,
         rules=ChaosRules(stage_s=stage, drop=0.05, double=0.05, error=0.03, seed=seed),
     )
+    if chosen:
+        kinds = [FaultKind[name.upper().replace("-", "_")] for name in chosen]
+        options = replace(options, kinds=kinds)
     report = run_chaos(options, environ, lambda line: click.echo(line, err=True))
     for line in report.lines():
         click.echo(line)
