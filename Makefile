@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo modes test check conformance ffhq-sized bench scaling chaos matrix model constraints clean
+.PHONY: help setup demo modes test check conformance ffhq-sized bench scaling chaos matrix model mutants constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -51,6 +51,9 @@ matrix: $(READY)  ## cause every fault of docs/failure-matrix.md on every broker
 
 model: $(READY)  ## hold the catalogue against its plain-Python model for STEPS steps (SEED=n STEPS=n)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.model $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS)) $(ARGS)
+
+mutants: $(READY)  ## plant faults in the catalogue one by one and see whether the model finds them
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.model.mutants $(ARGS)
 
 constraints: $(READY)  ## compile constraints.txt from pyproject.toml again
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --upgrade \

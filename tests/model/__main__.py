@@ -22,6 +22,7 @@ from tests.model.machine import CatalogueMachine
 from tests.support.postgres import FAST
 
 STEPS_EACH = 100
+MOST_EXAMPLES = 20  # between two lines of the report
 
 
 def main() -> None:
@@ -38,17 +39,23 @@ def main() -> None:
             walk(Settings(database_url=server.url), options.steps, options.seed, options.shrink)
 
 
-def walk(facts: Settings, steps: int, number: int, shrink: bool) -> None:
+def walk(
+    facts: Settings,
+    steps: int,
+    number: int,
+    shrink: bool,
+    kind: type[CatalogueMachine] = CatalogueMachine,
+) -> None:
     """Runs histories until there were so many steps; raises at the first disagreement."""
     engine = open_engine(facts, application="model")
-    machine = CatalogueMachine.on(engine, facts)
+    machine = kind.on(engine, facts)
     began, round_ = time.monotonic(), 0
     while machine.steps < steps:
         phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
         run_state_machine_as_test(
             seed(number + round_)(machine),
             settings=settings(
-                max_examples=20,
+                max_examples=min(MOST_EXAMPLES, 1 + (steps - machine.steps) // STEPS_EACH),
                 stateful_step_count=STEPS_EACH,
                 deadline=None,
                 database=None,

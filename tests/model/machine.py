@@ -13,7 +13,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
@@ -47,7 +53,8 @@ SELECT (SELECT json_object_agg(id, json_build_array(
             status, cancel_requested, generation, deadline <= now())) FROM job),
        (SELECT json_object_agg(id, json_build_array(
             status, generation, token, errors, losses,
-            status = 'pending' AND coalesce(not_before > now(), false))) FROM stage),
+            status = 'pending' AND coalesce(not_before > now(), false),
+            status = 'running' AND coalesce(lease_until < now(), true))) FROM stage),
        (SELECT json_object_agg(key, json_build_array(status, builder_stage)) FROM artifact),
        (SELECT coalesce(sum(times), 0) FROM refused_message)
 """)
@@ -60,7 +67,7 @@ class CatalogueMachine(RuleBasedStateMachine):
     settings: Settings
     people: list[PortraitKey]
     steps = 0  # over all examples
-    seen: ClassVar[Counter[str]] = Counter()  # how the jobs stood when their example ended
+    seen: ClassVar[Counter[str]] = Counter()  # jobs that were in a status at some time
 
     @classmethod
     def on(cls, engine: Engine, settings: Settings) -> type[CatalogueMachine]:
@@ -84,6 +91,7 @@ class CatalogueMachine(RuleBasedStateMachine):
         self._come_and_go(present=True)
         self.messages: list[Message] = []
         self.claims: list[Claim] = []
+        self.stood: set[tuple[int, str]] = set()  # which job had which status
 
     def do(self, action: Callable[[Session], T]) -> T:
         with transaction(self.engine) as session:
@@ -96,6 +104,14 @@ class CatalogueMachine(RuleBasedStateMachine):
             return True
         return False
 
+    def receive(self) -> None:
+        """What the outbox gives is what was decided since: no message more, no message less."""
+        arrived = self.crew.messages()
+        decided = sorted(self.model.decided)
+        self.model.decided.clear()
+        assert sorted((m["stage_id"], m["generation"]) for m in arrived) == decided
+        self.messages += arrived
+
     def job(self, pick: int) -> Job:
         return list(self.model.jobs.values())[pick % len(self.model.jobs)]
 
@@ -103,6 +119,13 @@ class CatalogueMachine(RuleBasedStateMachine):
         return bool(self.model.jobs)
 
     # -- people
+
+    @initialize(pick=PICK, again=st.booleans(), rounds=st.integers(0, 5))
+    def begin(self, pick: int, again: bool, rounds: int) -> None:
+        """Histories begin anywhere from a submission to a result: few would come so far."""
+        self.submit(pick, due=False, again=again, batch=True)
+        if rounds:
+            self.all_goes_well(rounds, eased=False, pick=pick)
 
     @precondition(lambda self: len(self.model.jobs) < MOST_JOBS)
     @rule(pick=PICK, due=st.booleans(), again=st.booleans(), batch=st.booleans())
@@ -218,11 +241,11 @@ class CatalogueMachine(RuleBasedStateMachine):
             return list(session.scalars(text(query), {"latest": latest}))
 
         self.model.fill(dict.fromkeys(self.do(action)))
-        self.messages += self.crew.messages()
+        self.receive()
 
     @rule()
     def publish(self) -> None:
-        self.messages += self.crew.messages()
+        self.receive()
 
     @precondition(has_jobs)
     @rule(pick=PICK, ahead=st.integers(-1, 1))
@@ -235,7 +258,7 @@ class CatalogueMachine(RuleBasedStateMachine):
             assert not done
         else:
             assert self.model.offer_blend(job) is done
-        self.messages += self.crew.messages()
+        self.receive()
 
     @rule()
     def collect_garbage(self) -> None:
@@ -332,7 +355,7 @@ class CatalogueMachine(RuleBasedStateMachine):
             if held:
                 self.model.fail(stage, final)
         assert done or not held
-        self.messages += self.crew.messages()
+        self.receive()
 
     # -- faults and time
 
@@ -405,12 +428,21 @@ class CatalogueMachine(RuleBasedStateMachine):
         with self.engine.connect() as connection:
             told_jobs, told_stages, told_artifacts, refusals = connection.execute(SEEN).one()
         model = self.model
+        self.stood |= {(job.id, job.status) for job in model.jobs.values()}
         assert (told_jobs or {}) == {
             str(j.id): [j.status, j.cancel, j.chord, j.too_late if j.deadline else None]
             for j in model.jobs.values()
         }
         assert (told_stages or {}) == {
-            str(s.id): [s.status, s.generation, s.token, s.errors, s.losses, s.awaits_repeat]
+            str(s.id): [
+                s.status,
+                s.generation,
+                s.token,
+                s.errors,
+                s.losses,
+                s.awaits_repeat,
+                s.is_late,
+            ]
             for s in model.stages.values()
         }
         assert (told_artifacts or {}) == {
@@ -420,7 +452,7 @@ class CatalogueMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """After any history: nothing contradicts itself, and once it is calm every job ends."""
-        self.seen.update(job.status for job in self.model.jobs.values())
+        self.seen.update(status for _, status in self.stood)
         assert offences(self.engine) == []
         crew = Crew(self.engine, replace(self.settings, backoff_s=0.0))
         calm = (

@@ -39,6 +39,10 @@ class Stage:
     def awaits_repeat(self) -> bool:
         return self.waits and self.status == "pending"
 
+    @property
+    def is_late(self) -> bool:
+        return self.late and self.status == "running"
+
     def fresh(self) -> None:
         self.status, self.errors, self.losses, self.waits = "pending", 0, 0, False
 
@@ -83,6 +87,7 @@ class Reference:
     paused_batches: set[int] = field(default_factory=set)
     paused: bool = False
     served: bool = True  # whether a live worker holds the jobs' bundle
+    decided: list[tuple[int, int]] = field(default_factory=list)  # (stage, generation) to publish
     refusals: int = 0  # messages that nobody can have sent
 
     # -- submitting, and what a person wishes
@@ -360,6 +365,7 @@ class Reference:
         self.artifacts[stage.key], self.builders[stage.key] = "building", stage.id
         stage.status, stage.stale, stage.waits = "dispatched", False, False
         stage.generation += 1
+        self.decided.append((stage.id, stage.generation))
         return True
 
     def collect(self) -> None:
