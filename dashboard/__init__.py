@@ -22,6 +22,7 @@ def create_app(settings: Settings, *, hosts: Sequence[str] | None = None) -> Fla
         access,
         account,
         api,
+        attention,
         audit,
         batches,
         doors,
@@ -42,8 +43,10 @@ def create_app(settings: Settings, *, hosts: Sequence[str] | None = None) -> Fla
     filters.register(app)
     problems.register(app)
     app.url_map.converters["id"] = paging.IdConverter
-    app.jinja_env.globals.update(may=access.may, visitor_name=access.name)
-    for noun in (batches, jobs, portraits, health, api, doors, account, people, audit):
+    app.jinja_env.globals.update(
+        may=access.may, visitor_name=access.name, failed_jobs=attention.failed_jobs
+    )
+    for noun in (batches, jobs, portraits, health, api, doors, account, people, audit, attention):
         app.register_blueprint(noun.blueprint)
     access.check_declared(app)
     return app

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from barber.catalogue import activity, counts, findings, jobs, workers
+from barber.catalogue import activity, counts, deadlines, findings, jobs, workers
 from barber.catalogue.activity import RunningStage
 from barber.catalogue.people_tables import Role
-from barber.catalogue.status import JobStatus
+from barber.catalogue.status import JobStatus, WorkerStatus
 from barber.catalogue.workers import WorkerRow
 from dashboard import access, live, record
 from dashboard.health import DISPATCHER, alive
@@ -21,6 +21,8 @@ blueprint = Blueprint("batches", __name__)
 
 OVERVIEW_POLL_S = 3
 BATCH_POLL_S = 3
+LOST_SHOWN_S = 24 * 3600.0  # a worker that was lost stays on the page for a day
+MOST_LOST = 20
 # Left to right in a progress bar: what is over first, what waits last.
 BAR_ORDER = (
     JobStatus.SUCCEEDED,
@@ -46,6 +48,7 @@ def overview() -> ResponseReturnValue:
         totals = counts.totals(session, owner=mine)
         listed = workers.listed(session)
         paused = jobs.paused_all(session)
+        unserved = workers.unserved(session, owner=mine)
         doing = {stage.worker: stage for stage in activity.running(session, owner=mine)}
     return live.render(
         "overview.html",
@@ -54,6 +57,9 @@ def overview() -> ResponseReturnValue:
         page=found,
         totals=totals,
         workers=_present(listed, doing),
+        lost=_lost(listed, doing),
+        unserved=unserved,
+        now=datetime.now(UTC),
         dispatcher=next((w for w in listed if DISPATCHER in w.queues), None),
         doing=doing,
         paused=paused,
@@ -68,6 +74,7 @@ def show(batch_id: int) -> ResponseReturnValue:
     """One batch: how far it is, what was refused, its jobs."""
     with record.transaction() as session:
         batch = jobs.batch(session, batch_id, owner=access.owner())
+        due = deadlines.of_batch(session, batch_id)
         warned = findings.warned(session, batch_id)
         warnings = findings.warnings_by_check(session, batch_id) if warned else {}
         found = page_of(
@@ -81,6 +88,7 @@ def show(batch_id: int) -> ResponseReturnValue:
         "_batch.html",
         poll_s=None if batch.finished else BATCH_POLL_S,
         batch=batch,
+        deadlines=due,
         warned=warned,
         warnings=warnings,
         page=found,
@@ -89,6 +97,20 @@ def show(batch_id: int) -> ResponseReturnValue:
     )
 
 
+def _lost(rows: Sequence[WorkerRow], doing: Mapping[str, RunningStage]) -> list[WorkerRow]:
+    """Workers that fell silent without a word within the last day, the latest first."""
+    silent = [
+        worker
+        for worker in rows
+        if not alive(worker)
+        and worker.name not in doing
+        and DISPATCHER not in worker.queues
+        and worker.status is not WorkerStatus.STOPPED
+        and worker.silent_s < LOST_SHOWN_S
+    ]
+    return sorted(silent, key=lambda worker: worker.silent_s)[:MOST_LOST]
+
+
 def _present(rows: Sequence[WorkerRow], doing: Mapping[str, RunningStage]) -> list[WorkerRow]:
-    """Workers that are there, or that still hold a stage; those long gone are left out."""
+    """Workers that are there, or that still hold a stage; those gone are left out."""
     return [w for w in rows if DISPATCHER not in w.queues and (alive(w) or w.name in doing)]

@@ -21,6 +21,11 @@ GLYPHS: dict[str, str] = {
     "failed": "✕",
     "cancelled": "–",
     "paused": "‖",
+    "ready": "○",
+    "busy": "◑",
+    "draining": "◔",
+    "stopped": "–",
+    "lost": "✕",
 }
 
 HINTS: dict[str, str] = {
@@ -32,6 +37,11 @@ HINTS: dict[str, str] = {
     "failed": "ended with an error; retry runs what is missing",
     "cancelled": "stopped on request",
     "paused": "nothing new is handed out until it is resumed",
+    "ready": "waits for work",
+    "busy": "works on a stage",
+    "draining": "was told to stop: takes nothing new, finishes or hands back",
+    "stopped": "ended in good order",
+    "lost": "fell silent; what it held comes back by itself",
 }
 
 
@@ -39,7 +49,7 @@ NBSP = "\N{NO-BREAK SPACE}"  # between a number and its unit
 
 
 def badge(status: str) -> Markup:
-    """A status as a labelled pill; every status of jobs and stages has one."""
+    """A status as a labelled pill; every status of jobs, stages and workers has one."""
     return Markup(
         '<span class="badge s-{0}" title="{2}"><span class="glyph" aria-hidden="true">{1}</span>'
         "{0}</span>"
@@ -62,6 +72,26 @@ def duration(seconds: float | None) -> str:
     if hours < 48:
         return f"{hours}{NBSP}h {minutes:02d}{NBSP}min"
     return f"{hours // 24}{NBSP}days"
+
+
+def away(moment: datetime, now: datetime) -> str:
+    """How far a moment is from now: in 2 h 04 min, 12 s ago."""
+    seconds = (moment - now).total_seconds()
+    return f"in {duration(seconds)}" if seconds > 0 else f"{duration(-seconds)} ago"
+
+
+def commands(sentence: str) -> Markup:
+    """A sentence whose commands stand between backticks, with these set as code."""
+    parts = sentence.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else part
+        for number, part in enumerate(parts)
+    )
+
+
+def gib(count: float) -> str:
+    """Bytes in GiB."""
+    return f"{count / 2**30:.1f}{NBSP}GiB"
 
 
 def clock(moment: datetime | None) -> Markup:
@@ -104,7 +134,19 @@ def counted(number: int, noun: str) -> str:
 
 def register(app: Flask) -> None:
     """Makes the filters known to the templates, and `asset` for cache-proof static addresses."""
-    for rule in (badge, duration, clock, percent, loss, pretty, short, counted):
+    for rule in (
+        badge,
+        duration,
+        away,
+        commands,
+        gib,
+        clock,
+        percent,
+        loss,
+        pretty,
+        short,
+        counted,
+    ):
         app.jinja_env.filters[rule.__name__] = rule
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     root = Path(app.static_folder or "")

@@ -145,6 +145,7 @@ def facts_of(view: JobView, now: datetime, *, operates: bool) -> dict[str, Any]:
         "can_retry": operates and view.row.status.final and (bool(failed) or stopped),
         "can_cancel": operates and not view.row.status.final and not view.row.cancel_requested,
         "seconds": _job_seconds(view, now),
+        "now": now,
     }
 
 

@@ -10,33 +10,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import func, select, text
+from sqlalchemy import BigInteger, ColumnElement, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.orm import Session
 
 from barber.catalogue import outbox, refusals
+from barber.catalogue.causes import FIRST_FAILED, WORDS, Cause
 from barber.catalogue.locks import PAUSE
 from barber.catalogue.operate import OPEN
 from barber.catalogue.outbox import Backlog
+from barber.catalogue.owners import owned
 from barber.catalogue.refusals import Refusal
-from barber.catalogue.status import EventKind
+from barber.catalogue.status import EventKind, JobStatus
 from barber.catalogue.tables import Batch, Control, Event, Job
 
 MOST_GROUPS: Final = 100
-
-# Numbers, digests and names in quotes differ between jobs that failed of one cause.
-GROUPS = text(r"""
-SELECT stage.kind, job.error_class,
-       regexp_replace(
-           job.error, '[0-9a-f]{12,}|[0-9]+([.:][0-9]+)*|''[^'']*''', '..', 'g') AS cause,
-       count(*) AS jobs, (array_agg(job.id ORDER BY job.id DESC))[1:5] AS latest_jobs,
-       max(job.finished_at) AS latest_at, min(job.error) AS example
-  FROM job
-  LEFT JOIN LATERAL (
-      SELECT kind FROM stage WHERE stage.job_id = job.id AND stage.status = 'failed'
-       ORDER BY finished_at, id LIMIT 1) AS stage ON true
- WHERE job.status = 'failed'
- GROUP BY 1, 2, 3 ORDER BY 4 DESC, 6 DESC LIMIT :most
-""")
+EXAMPLES: Final = 5
 
 # What a person does first; then the command repeats what failed.
 FIRST: Final[Mapping[str, str]] = {
@@ -64,6 +53,12 @@ class DeadGroup:
     latest_at: datetime
     first: str  # what to see to before; may be empty
     command: str  # what moves them again
+    retriable: bool  # whether a retry may mend it
+
+    @property
+    def common(self) -> Cause:
+        """What its failures have in common; it finds the jobs again."""
+        return Cause(stage=self.stage, error_class=self.error_class, words=self.cause)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +68,8 @@ class Held:
     what: str  # "everything", "batch 3", "job 7"
     jobs: int
     command: str
+    batch_id: int | None = None
+    job_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,19 +83,47 @@ class Dead:
     quarantined: int  # damaged artifacts of the last day; they are built again by themselves
 
 
-def dead(session: Session) -> Dead:
-    """Everything that will not move by itself."""
+def dead(session: Session, *, owner: int | None = None) -> Dead:
+    """Everything that will not move by itself; for `owner` only what is theirs."""
     return Dead(
-        groups=_groups(session),
-        held=_held(session),
-        refused=tuple(refusals.latest(session)),
-        outbox=outbox.backlog(session),
-        quarantined=_quarantined(session),
+        groups=groups(session, owner=owner),
+        held=_held(session, owner),
+        refused=tuple(refusals.latest(session)) if owner is None else (),
+        outbox=outbox.backlog(session) if owner is None else Backlog(count=0, oldest_s=0.0),
+        quarantined=_quarantined(session) if owner is None else 0,
     )
 
 
-def _groups(session: Session) -> tuple[DeadGroup, ...]:
-    rows = session.execute(GROUPS, {"most": MOST_GROUPS})
+def groups(session: Session, *, owner: int | None = None) -> tuple[DeadGroup, ...]:
+    """The jobs that failed for good by cause, the largest groups first, 100 at most."""
+    failed = (
+        select(
+            Job.id,
+            Job.error_class,
+            Job.error,
+            Job.finished_at,
+            FIRST_FAILED.label("kind"),
+            WORDS.label("cause"),
+        )
+        .where(Job.status == JobStatus.FAILED, *_whose(owner))
+        .subquery()
+    )
+    newest = aggregate_order_by(failed.c.id, failed.c.id.desc())
+    ids = func.array_agg(newest, type_=ARRAY(BigInteger))[1:EXAMPLES]
+    query = (
+        select(
+            failed.c.kind,
+            failed.c.error_class,
+            failed.c.cause,
+            func.count().label("jobs"),
+            ids.label("latest_jobs"),
+            func.max(failed.c.finished_at).label("latest_at"),
+            func.min(failed.c.error).label("example"),
+        )
+        .group_by(failed.c.kind, failed.c.error_class, failed.c.cause)
+        .order_by(func.count().desc(), func.max(failed.c.finished_at).desc())
+        .limit(MOST_GROUPS)
+    )
     return tuple(
         DeadGroup(
             stage=row.kind,
@@ -110,34 +135,41 @@ def _groups(session: Session) -> tuple[DeadGroup, ...]:
             latest_at=row.latest_at,
             first=FIRST.get(row.error_class, ""),
             command=AGAIN.get(row.error_class) or _retry(row.error_class, row.kind),
+            retriable=row.error_class not in AGAIN,
         )
-        for row in rows
+        for row in session.execute(query)
     )
+
+
+def _whose(owner: int | None) -> list[ColumnElement[bool]]:
+    return [] if owner is None else [owned(owner)]
 
 
 def _retry(error_class: str, kind: str | None) -> str:
     return f"barber retry --error {error_class}" + (f" --failed-in {kind}" if kind else "")
 
 
-def _held(session: Session) -> tuple[Held, ...]:
+def _held(session: Session, owner: int | None) -> tuple[Held, ...]:
     found = []
+    waits = (Job.status.in_(OPEN), *_whose(owner))
     if session.scalar(select(Control.name).where(Control.name == PAUSE)):
-        jobs = session.scalar(select(func.count()).where(Job.status.in_(OPEN))) or 0
+        jobs = session.scalar(select(func.count()).where(*waits)) or 0
         found.append(Held(what="everything", jobs=jobs, command="barber resume --all"))
     batches = (
         select(Batch.id, func.count(Job.id))
         .join(Job, Job.batch_id == Batch.id)
-        .where(Batch.paused, Job.status.in_(OPEN))
+        .where(Batch.paused, *waits)
         .group_by(Batch.id)
         .order_by(Batch.id)
     )
     for number, jobs in session.execute(batches):
         command = f"barber resume --batch {number}"
-        found.append(Held(what=f"batch {number}", jobs=jobs, command=command))
+        found.append(Held(what=f"batch {number}", jobs=jobs, command=command, batch_id=number))
     for number in session.scalars(
-        select(Job.id).where(Job.paused, Job.status.in_(OPEN)).order_by(Job.id).limit(MOST_GROUPS)
+        select(Job.id).where(Job.paused, *waits).order_by(Job.id).limit(MOST_GROUPS)
     ):
-        found.append(Held(what=f"job {number}", jobs=1, command=f"barber resume {number}"))
+        command = f"barber resume {number}"
+        found.append(Held(what=f"job {number}", jobs=1, command=command, job_id=number))
     return tuple(found)
 
 

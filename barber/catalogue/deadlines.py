@@ -6,6 +6,8 @@ sets a new one; see `rework`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from sqlalchemy import func, select
@@ -18,6 +20,28 @@ from barber.catalogue.tables import Job, Stage
 from barber.settings import Settings
 
 WAITING = (StageStatus.PENDING, StageStatus.DISPATCHED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchDeadlines:
+    """How the jobs of a batch stand to their deadlines."""
+
+    earliest: datetime | None  # of the jobs that have not ended
+    open: int  # jobs with a deadline that have not ended
+    missed: int  # jobs that failed because theirs passed
+
+
+def of_batch(session: Session, batch_id: int) -> BatchDeadlines:
+    """The deadlines of a batch's jobs in short."""
+    still = Job.status.in_(OPEN)
+    late = (Job.status == JobStatus.FAILED) & (Job.error_class == flow.DEADLINE)
+    query = select(
+        func.min(Job.deadline).filter(still),
+        func.count().filter(still),
+        func.count().filter(late),
+    ).where(Job.batch_id == batch_id, Job.deadline.is_not(None))
+    earliest, waiting, missed = session.execute(query).one()
+    return BatchDeadlines(earliest=earliest, open=waiting, missed=missed)
 
 
 def expire(session: Session, settings: Settings) -> int:  # noqa: ARG001 (a step of the tick)

@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from barber.catalogue.causes import Cause
 from barber.catalogue.owners import owned
 from barber.catalogue.status import JobStatus, StageStatus
 from barber.catalogue.tables import Batch, Job, Stage
@@ -31,6 +32,7 @@ class Selection:
     since: datetime | None = None  # submitted at this moment or later
     until: datetime | None = None  # submitted before
     owner: int | None = None  # of batches of this person
+    cause: Cause | None = None  # failed for good of this
 
     @property
     def is_everything(self) -> bool:
@@ -58,6 +60,8 @@ class Selection:
             found.append(Job.created_at >= self.since)
         if self.until is not None:
             found.append(Job.created_at < self.until)
+        if self.cause is not None:
+            found += self.cause.where()
         return [*found, *self._failures(), *self._words()]
 
     def _failures(self) -> list[ColumnElement[bool]]:

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from barber.catalogue.owners import owned
 from barber.catalogue.status import JobStatus, WorkerStatus
 from barber.catalogue.tables import Job, Worker
 from barber.errors import short_key
@@ -166,15 +167,10 @@ def listed(session: Session) -> list[WorkerRow]:
     ]
 
 
-def held_bundles(session: Session) -> dict[str, int]:
-    """The bundles for which a stage may be handed out now: how many live workers hold each."""
-    query = (
-        select(Worker.bundle, func.count())
-        .where(_serves())
-        .group_by(Worker.bundle)
-        .order_by(Worker.bundle)
-    )
-    return {digest: count for digest, count in session.execute(query) if digest}
+def held_bundles(session: Session) -> list[str]:
+    """Digests of the bundles for which a stage may be handed out now."""
+    query = select(Worker.bundle).where(_serves()).distinct().order_by(Worker.bundle)
+    return [digest for digest in session.scalars(query) if digest]
 
 
 def holds(bundle: ColumnElement[str | None] | Any) -> ColumnElement[bool]:
@@ -182,8 +178,8 @@ def holds(bundle: ColumnElement[str | None] | Any) -> ColumnElement[bool]:
     return select(Worker.name).where(_serves(), Worker.bundle == bundle).exists()
 
 
-def unserved(session: Session) -> list[Unserved]:
-    """Open jobs on bundles that no live worker holds, by bundle."""
+def unserved(session: Session, *, owner: int | None = None) -> list[Unserved]:
+    """Open jobs on bundles that no live worker holds, by bundle; `owner` hears of their own."""
     held = set(held_bundles(session))
     missing = [digest for digest in session.scalars(OPEN_BUNDLES) if digest not in held]
     query = (
@@ -192,6 +188,8 @@ def unserved(session: Session) -> list[Unserved]:
         .group_by(Job.bundle)
         .order_by(Job.bundle)
     )
+    if owner is not None:
+        query = query.where(owned(owner))
     rows = session.execute(query).all() if missing else []
     present = listed(session) if rows else []
     return [

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from dashboard.api import changing, people, reading, results, submitting
+from dashboard.api import attention, changing, people, reading, results, submitting
 from dashboard.api.endpoint import blueprint, spec
 
-__all__ = ["blueprint", "changing", "people", "reading", "results", "spec", "submitting"]
+__all__ = [
+    "attention",
+    "blueprint",
+    "changing",
+    "people",
+    "reading",
+    "results",
+    "spec",
+    "submitting",
+]

@@ -165,6 +165,8 @@ def test_every_described_route_answers_as_described(api):
         "POST /pause": api.post("/pause", why, secret=admin),
         "POST /resume": api.post("/resume", why, secret=admin),
         "POST /login": api.client.post("/api/v1/login", json=vera),
+        "GET /attention": api.get("/attention"),
+        "GET /workers": api.get("/workers"),
         "GET /me": api.get("/me"),
         "GET /tokens": api.get("/tokens"),
         "GET /audit": api.get("/audit?verb=cancel", secret=admin),

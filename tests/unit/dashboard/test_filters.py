@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from barber.catalogue.status import JobStatus, StageStatus
+from barber.catalogue.status import JobStatus, StageStatus, WorkerStatus
 from dashboard import filters
 
 
-@pytest.mark.parametrize("status", sorted({*JobStatus, *StageStatus}))
+@pytest.mark.parametrize("status", sorted({*JobStatus, *StageStatus, *WorkerStatus}))
 def test_every_status_has_a_badge_with_its_word_a_glyph_and_a_hint(status):
     html = filters.badge(status)
     assert f"s-{status}" in html
@@ -37,6 +37,18 @@ def test_statuses_are_told_apart_without_colour():
 )
 def test_durations_read_as_people_say_them(seconds, words):
     assert filters.duration(seconds).replace(filters.NBSP, " ") == words
+
+
+def test_a_moment_is_told_by_how_far_it_is_away():
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    ahead, past = timedelta(hours=2, minutes=4), timedelta(seconds=30)
+    assert filters.away(now + ahead, now).replace(filters.NBSP, " ") == "in 2 h 04 min"
+    assert filters.away(now - past, now).replace(filters.NBSP, " ") == "30 s ago"
+
+
+def test_commands_are_set_as_code_and_nothing_becomes_markup():
+    html = filters.commands("no <b>; start `barber up <now>` soon")
+    assert html == "no &lt;b&gt;; start <code>barber up &lt;now&gt;</code> soon"
 
 
 def test_a_clock_shows_utc_whatever_zone_comes_in():
