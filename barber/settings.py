@@ -60,6 +60,7 @@ class Settings:
     child_memory_mb: int = 0  # or when it holds more of the machine's memory; 0: no limit
     child_device_mb: int = 0  # or reserves more of its CUDA device's; 0: no limit
     upload_mb: int = 512  # the largest request with files, in MiB
+    snapshot_s: float = 5.0  # least time between two snapshots of a stage, or 50 steps
     failpoint: str = ""  # tests only: where a worker process shall end itself
     chaos: str = ""  # chaos runs only: toy stages, lost and doubled messages; see barber/chaos
 

@@ -17,10 +17,12 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from barber.catalogue import making, portraits, stages
+from barber.catalogue import making, portraits, snapshots, stages
 from barber.catalogue.db import transaction
+from barber.catalogue.originals import ARTIFACT_FILE
+from barber.catalogue.snapshots import SnapshotFiles
 from barber.catalogue.store import Store, StoredFile
-from barber.errors import StageError, StageHung, StoreError
+from barber.errors import SnapshotError, StageError, StageHung, StoreError
 from barber.pixels import encode_png
 from barber.plan import ArtifactKey, StageKind, plan
 from barber.settings import Settings
@@ -30,7 +32,8 @@ from workers.failpoints import Failpoints, Point
 from workers.heart import Heart
 from workers.limits import Limits
 from workers.memory import release
-from workers.retry import OUT_OF_MEMORY, Action, Verdict, judge, sentence
+from workers.retry import BUG, OUT_OF_MEMORY, Action, Verdict, judge, sentence
+from workers.snapshots import Keeper, tidy
 
 if TYPE_CHECKING:  # the pool's parent imports this module, and torch only its child
     from barber.artifacts import Artifact, Portrait
@@ -41,7 +44,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 DATABASE_TRIES = 5
-ARTIFACT_FILE = "artifact"
 ARTIFACT_TYPE = "application/x-safetensors"
 
 
@@ -69,6 +71,7 @@ class Bench:
         self.settings, self.engine, self.bundle = settings, engine, bundle
         self.worker, self.versions = worker, dict(versions)
         self.store = Store(settings.store_dir)
+        self.snapshots = SnapshotFiles(self.store)
         self.failpoints = Failpoints(settings)
         self._limits = Limits.of(settings)
         self._leaves_at = math.inf  # monotonic; then a stage under way is handed back
@@ -105,9 +108,13 @@ class Bench:
         log.info("stage begins", extra=facts)
         began = time.monotonic()
         try:
-            succeeded = self._work(claim)
+            succeeded = self._work(claim, self._keeper(claim))
         except Exception as error:  # noqa: BLE001 (the verdict table is the handler of them all)
-            return Outcome(claimed=True, verdict=self._settle(claim, self._named(error), facts))
+            verdict = self._settle(claim, self._named(error), facts)
+            # After a bug the snapshot goes: it may be what the stage stumbled over.
+            tidy(self.engine, self.snapshots, claim, drop=verdict is BUG)
+            return Outcome(claimed=True, verdict=verdict)
+        tidy(self.engine, self.snapshots, claim, drop=succeeded)
         seconds = round(time.monotonic() - began, 2)
         log.info(
             "stage succeeded" if succeeded else "stage was taken over, the result is dropped",
@@ -115,7 +122,13 @@ class Bench:
         )
         return Outcome(claimed=True, succeeded=succeeded)
 
-    def _work(self, claim: stages.Claim) -> bool:
+    def _keeper(self, claim: stages.Claim) -> Keeper:
+        """Who keeps this claim's snapshots: they serve only where all they follow from is equal."""
+        facts = {name: str(value) for name, value in self.versions.items()}
+        facts |= self._write(lambda session: snapshots.inputs(session, claim))
+        return Keeper(self.snapshots, claim, facts, every_s=self.settings.snapshot_s)
+
+    def _work(self, claim: stages.Claim, keeper: Keeper) -> bool:
         """Computes and records one stage; False when another worker holds it by now."""
         kind = claim.planned.kind
 
@@ -129,13 +142,14 @@ class Bench:
             self.engine,
             claim,
             self.settings,
+            keeper=keeper,
             watch=self._limits.watch(kind),
             on_hang=lambda error: self._give_up(claim, error),
             is_leaving=is_leaving,
             on_middle=on_middle,
         ) as heart:
             self.failpoints.hit(kind, Point.AFTER_CLAIM)
-            artifact = self._compute_with_room(claim, heart)
+            artifact = self._compute_with_room(claim, heart, keeper)
             recipe = self._recipe(claim, artifact)
             files = self._store(claim, artifact, recipe)
             self.failpoints.hit(kind, Point.BEFORE_FINISH)
@@ -151,23 +165,42 @@ class Bench:
         finally:
             end_process()
 
-    def _compute_with_room(self, claim: stages.Claim, heart: Heart) -> Artifact:
+    def _compute_with_room(self, claim: stages.Claim, heart: Heart, keeper: Keeper) -> Artifact:
         """Computes a stage; one that finds no memory once more, after all unused was given back.
 
         Every stage works on one portrait or pair, so there is no smaller batch to fall back to.
         """
         try:
-            return self._compute(claim, heart)
+            return self._compute(claim, heart, keeper)
         except Exception as error:
             if judge(error) is not OUT_OF_MEMORY:
                 raise
             log.warning("no memory; once more after all unused is given back: %s", error)
         # Only here: until the exception is gone, its frames hold the stage's tensors.
         release(self.settings.device)
-        return self._compute(claim, heart)
+        return self._compute(claim, heart, keeper)
 
-    def _compute(self, claim: stages.Claim, heart: Heart) -> Artifact:
+    def _compute(self, claim: stages.Claim, heart: Heart, keeper: Keeper) -> Artifact:
+        """Runs the stage, from its snapshot where there is one that it can use."""
+        kept, reason = keeper.find()
+        if kept is not None:
+            self._write(lambda session: snapshots.continued(session, claim, kept))
+            try:
+                return self._run(claim, heart, kept.data)
+            except SnapshotError as error:
+                reason = str(error)
+        if reason:
+            self._write(lambda session: snapshots.started_over(session, claim, reason))
+        return self._run(claim, heart, None)
+
+    def _run(self, claim: stages.Claim, heart: Heart, snapshot: bytes | None) -> Artifact:
+        """Runs the stage from a snapshot, or from its beginning.
+
+        Raises:
+            SnapshotError: The snapshot does not fit.
+        """
         from barber.pipeline import run_stage
+        from barber.stages.snapshot import Snapshot
 
         kinds = {stage.key: stage.kind for stage in plan(claim.spec)}
         return run_stage(
@@ -177,6 +210,7 @@ class Bench:
             portraits=self._portrait,
             artifacts=lambda key: self._artifact(key, kinds[key]),
             on_step=heart.on_step,
+            resume=None if snapshot is None else Snapshot.from_bytes(snapshot),
         )
 
     def _portrait(self, key: PortraitKey) -> Portrait:

@@ -25,9 +25,10 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from barber.catalogue import counts, deadlines, dispatch, garbage, outbox, refusals
+from barber.catalogue import counts, deadlines, dispatch, garbage, outbox, refusals, snapshots
 from barber.catalogue import workers as roster
 from barber.catalogue.db import open_engine, transaction
+from barber.catalogue.snapshots import SnapshotFiles
 from barber.catalogue.store import Store
 from barber.chaos.rules import DOUBLED, DROPPED, ChaosRules
 from barber.errors import SettingsError
@@ -79,6 +80,8 @@ class Dispatcher:
         self._fold_due = 0.0
         self._prune_due = 0.0
         self._shard = secrets.randbelow(garbage.SHARDS)
+        self._snapshots = SnapshotFiles(Store(settings.store_dir))
+        self._sweep_due = 0.0
         self._rules = ChaosRules.parse(settings.chaos)
         self._failpoints = Failpoints(settings)
         self._disk_is_full = False
@@ -93,6 +96,7 @@ class Dispatcher:
                 self.relay()
                 self.fold()
                 self.prune()
+                self.sweep_snapshots()
                 pause_s = self.settings.tick_s
             except (OperationalError, InterfaceError) as error:
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -177,6 +181,20 @@ class Dispatcher:
         self._shard = (self._shard + 1) % garbage.SHARDS
         if rows.anything or files:
             log.info("deleted what nobody needs", extra={**asdict(rows), "unfinished": files})
+
+    def sweep_snapshots(self) -> None:
+        """Deletes, once per lease, the snapshots of stages that ended without their worker."""
+        if time.monotonic() < self._sweep_due:
+            return
+        self._sweep_due = time.monotonic() + self.settings.lease_s
+        try:
+            with transaction(self.engine) as session:
+                rows = snapshots.sweep(session, self._snapshots)
+        except OSError as error:
+            log.warning("snapshots cannot be swept: %s", error)
+            return
+        if rows:
+            log.info("snapshots of ended stages deleted", extra={"rows": rows})
 
     def show_presence(self) -> None:
         """Keeps this process's row among the workers fresh, for the console."""

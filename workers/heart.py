@@ -22,6 +22,7 @@ from workers.limits import Watch
 
 if TYPE_CHECKING:  # the pool's parent imports this module, and torch only its child
     from barber.stages.descent import StepReport
+    from workers.snapshots import Keeper
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +59,13 @@ class Heart:
         *,
         watch: Watch,
         on_hang: Callable[[StageHung], None],
+        keeper: Keeper | None = None,
         is_leaving: Callable[[], bool] = lambda: False,
         on_middle: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine, self._claim, self._settings = engine, claim, settings
         self._watch, self._on_hang = watch, on_hang
+        self._keeper = keeper
         self._is_leaving, self._on_middle = is_leaving, on_middle
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._live, name="heart", daemon=True)
@@ -85,7 +88,7 @@ class Heart:
         self._thread.join()
 
     def on_step(self, report: StepReport) -> None:
-        """Takes the stage's report.
+        """Takes the stage's report, and a snapshot of the stage where one is due.
 
         Raises:
             Cancelled: The job was cancelled, another worker has the stage, or this one leaves.
@@ -94,7 +97,9 @@ class Heart:
         if self.pulse is not stages.Pulse.GO:
             raise Cancelled(REASONS[self.pulse])
         if self._is_leaving():
-            raise Cancelled("its worker shuts down")
+            self._leave(report)
+        elif self._keeper is not None:
+            self._keeper.after_step(report)
         self._watch.step()
         number = self._progress.number + 1 if self._progress else 1
         self._progress = Progress(
@@ -106,6 +111,14 @@ class Heart:
         self._take_preview(report, number)
         if report.done >= 0.5:
             self._on_middle()
+
+    def _leave(self, report: StepReport) -> None:
+        """Ends the stage where it can be gone on from: after a phase's last step, a step later."""
+        if self._keeper is not None:
+            if report.snapshot is None:
+                return
+            self._keeper.take(report)
+        raise Cancelled("its worker shuts down")
 
     def _take_preview(self, report: StepReport, number: int) -> None:
         now = time.monotonic()

@@ -9,18 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any, Self
 
 from sqlalchemy import Engine
 
 from barber.catalogue import stages
 from barber.catalogue.db import transaction
+from barber.catalogue.originals import ARTIFACT_FILE
 from barber.chaos.rules import TOY_BUNDLE, TOY_DIGEST, ChaosRules
 from barber.errors import StoreError
 from barber.settings import Settings
-from workers.bench import ARTIFACT_FILE, Bench
+from workers.bench import Bench
 from workers.heart import Heart
 
 STEPS = 5
@@ -40,13 +42,45 @@ class ToyArtifact:
 
     key: str
     read: tuple[str, ...]  # digests of the artifacts it read, in the order of its needs
+    steps: str  # digest over its steps
     losses: Mapping[str, float] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        return json.dumps({"key": self.key, "read": self.read}).encode()
+        return json.dumps({"key": self.key, "read": self.read, "steps": self.steps}).encode()
 
     def pictures(self) -> dict[str, Any]:
         return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToySnapshot:
+    """A toy stage under way: its digest over the steps so far."""
+
+    taken: int
+    digest: str
+
+    def to_bytes(self) -> bytes:
+        return json.dumps({"taken": self.taken, "digest": self.digest}).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        return cls(**json.loads(data))
+
+    def next(self, key: str) -> ToySnapshot:
+        """A step later; one done twice or left out shows in the digest of all that follow."""
+        digest = hashlib.sha256(f"{self.digest} {key} {self.taken}".encode()).hexdigest()
+        return ToySnapshot(taken=self.taken + 1, digest=digest)
+
+
+BEGINNING = ToySnapshot(taken=0, digest="")
+
+
+def undisturbed(key: str) -> str:
+    """The digest over the steps of a stage that was never interrupted."""
+    at = BEGINNING
+    for _ in range(STEPS):
+        at = at.next(key)
+    return at.digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +92,7 @@ class ToyReport:
     steps: int = STEPS
     preview: None = None
     losses: Mapping[str, float] = field(default_factory=dict)
+    snapshot: Callable[[], ToySnapshot] | None = None
 
     @property
     def done(self) -> float:
@@ -82,22 +117,29 @@ class ToyBench(Bench):
         )
         self._rules = rules
 
-    def _compute(self, claim: stages.Claim, heart: Heart) -> Any:
+    def _run(self, claim: stages.Claim, heart: Heart, snapshot: bytes | None) -> Any:
         """Sleeps through a few steps, then joins the digests of what the stage reads.
 
         Raises:
             OSError: The dice fell for an error.
         """
         stage = claim.planned
-        pause_s = 2 * self._rules.stage_s * self._rules.uniform(stage.key, "pause") / STEPS
-        for step in range(1, STEPS + 1):
-            time.sleep(pause_s)
-            report: Any = ToyReport(step=step)
-            heart.on_step(report)
+        at = ToySnapshot.from_bytes(snapshot) if snapshot else BEGINNING
+        steps = self._walk(stage.key, at, heart)
         if self._rules.falls(self._rules.error, claim.stage_id, claim.token, "error"):
             raise OSError(f"the dice fell for attempt {claim.token} of stage {claim.stage_id}")
         read = tuple(self._digest(key) for key in stage.needs)
-        return ToyArtifact(key=stage.key, read=read)
+        return ToyArtifact(key=stage.key, read=read, steps=steps)
+
+    def _walk(self, key: str, at: ToySnapshot, heart: Heart) -> str:
+        """Takes the steps that are left; returns the digest over all."""
+        pause_s = 2 * self._rules.stage_s * self._rules.uniform(key, "pause") / STEPS
+        while at.taken < STEPS:
+            time.sleep(pause_s)
+            at = at.next(key)
+            report: Any = ToyReport(step=at.taken, snapshot=partial(ToySnapshot, **asdict(at)))
+            heart.on_step(report)
+        return at.digest
 
     def _bundle_facts(self) -> dict[str, object]:
         return {"name": TOY_BUNDLE, "digest": TOY_DIGEST, "files": {}}
@@ -111,5 +153,7 @@ class ToyBench(Bench):
         except StoreError:
             self._write(lambda session: stages.quarantine(session, key))
             raise
-        assert json.loads(data)["key"] == key, f"the file of artifact {key} is another's"
+        found = json.loads(data)
+        assert found["key"] == key, f"the file of artifact {key} is another's"
+        assert found["steps"] == undisturbed(key), f"artifact {key} is not of all steps, in order"
         return hashlib.sha256(data).hexdigest()

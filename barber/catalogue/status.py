@@ -81,6 +81,8 @@ class EventKind(StrEnum):
     RESENT = "resent"  # its message was lost: back to pending
     RECALLED = "recalled"  # a need was lost or failed: back to pending
     CLAIMED = "claimed"
+    CONTINUED = "continued"  # an attempt goes on from the snapshot of an earlier one
+    STARTED_OVER = "started_over"  # a repeated attempt has no snapshot that it can use
     NOT_READY = "not_ready"  # its message came before its needs: back to pending
     DECLINED = "declined"  # the worker that got its message cannot serve it: back to pending
     SUCCEEDED = "succeeded"

@@ -130,6 +130,25 @@ class Store:
         finally:
             os.close(handle)
 
+    def write_file(self, path: Path, data: bytes, *, flush: bool = True) -> None:
+        """Writes a file somewhere below the root, in the place of one that is there.
+
+        Args:
+            path: Where.
+            data: Its bytes.
+            flush: Whether it must outlast a power cut once this returns.
+
+        Raises:
+            StoreError: The disk is full or the directory cannot be written; nothing half-written
+                stays.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._unfinished.mkdir(parents=True, exist_ok=True)
+            _write_whole(path, data, self._unfinished, flush=flush)
+        except OSError as error:
+            raise self._refusal(path, len(data), error) from error
+
     def store_file(self, data: bytes, media_type: str) -> StoredFile:
         """Like `put`, with what the catalogue wants to know about the file."""
         return StoredFile(sha256=self.put(data), size_bytes=len(data), media_type=media_type)
@@ -155,7 +174,7 @@ def _holds(path: Path, data: bytes) -> bool:
         return False
 
 
-def _write_whole(path: Path, data: bytes, unfinished: Path) -> None:
+def _write_whole(path: Path, data: bytes, unfinished: Path, *, flush: bool = True) -> None:
     """Writes elsewhere on the disk, flushes, and renames: readers see all or nothing."""
     handle, name = tempfile.mkstemp(dir=unfinished)
     part = Path(name)
@@ -163,13 +182,15 @@ def _write_whole(path: Path, data: bytes, unfinished: Path) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                os.fsync(file.fileno())
         part.chmod(0o644)  # the console may run as another user than the workers
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    _sync_directory(path.parent)
+    if flush:
+        _sync_directory(path.parent)
 
 
 def _sync_directory(path: Path) -> None:

@@ -260,6 +260,7 @@ class Attempt(Base):
         UniqueConstraint("stage_id", "token"),
         CheckConstraint(_one_of("outcome", Outcome), name="outcome"),
         CheckConstraint("(outcome IS NULL) = (ended_at IS NULL)", name="ended"),
+        CheckConstraint("from_step > 0", name="from_step"),
     )
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     stage_id: Mapped[int] = mapped_column(ForeignKey("stage.id"))
@@ -268,6 +269,7 @@ class Attempt(Base):
     device: Mapped[str]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     ended_at: Mapped[datetime | None]
+    from_step: Mapped[int | None]  # steps that an earlier attempt's snapshot spared it
     outcome: Mapped[str | None]
     error_class: Mapped[str | None]
     error: Mapped[str | None]

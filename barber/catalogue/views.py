@@ -91,6 +91,7 @@ class AttemptRow:
     device: str
     started_at: datetime
     ended_at: datetime | None
+    from_step: int | None  # steps that an earlier attempt's snapshot spared it
     outcome: Outcome | None  # None: under way
     error_class: str | None
     error: str | None
@@ -366,6 +367,7 @@ def _attempts(session: Session, stage_ids: list[int]) -> dict[int, list[AttemptR
             device=row.device,
             started_at=row.started_at,
             ended_at=row.ended_at,
+            from_step=row.from_step,
             outcome=Outcome(row.outcome) if row.outcome else None,
             error_class=row.error_class,
             error=row.error,

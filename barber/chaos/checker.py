@@ -155,6 +155,8 @@ def check_records(engine: Engine, store: Path) -> list[Finding]:
     findings.append(_finding("every file belongs to a row", sorted(present - known), len(present)))
     wrong = [key[:12] for key, sha256, read in made if not _says(store, sha256, key, read)]
     findings.append(_finding("every artifact was made from what it needs", wrong, len(made)))
+    left = sorted(path.name for path in store.glob("snapshots/*"))
+    findings.append(_finding("no snapshot outlasts its stage", left, len(left)))
     return findings
 
 

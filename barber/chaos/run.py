@@ -35,6 +35,7 @@ QUICK: Mapping[str, str] = {
     "BARBER_SWEEP_S": "1",
     "BARBER_BACKOFF_S": "0.2",
     "BARBER_PROGRESS_S": "0.5",
+    "BARBER_SNAPSHOT_S": "0.01",
     "BARBER_WINDOW": "32",
     "BARBER_MAX_ERRORS": "20",
     "BARBER_MAX_LOSSES": "50",
@@ -161,7 +162,7 @@ def _open_jobs(engine: Engine) -> int:
 
 
 def _drain(engine: Engine, supervisor: Supervisor) -> None:
-    """Waits for messages that are still on their way, and for attempts that will be fenced."""
+    """Waits for messages on their way, attempts that will be fenced, snapshots to be swept."""
     query = text(
         "SELECT (SELECT count(*) FROM outbox) + "
         "(SELECT count(*) FROM attempt WHERE outcome IS NULL)"
@@ -169,7 +170,8 @@ def _drain(engine: Engine, supervisor: Supervisor) -> None:
 
     def is_quiet() -> bool:
         with engine.connect() as connection:
-            return not connection.scalar(query)
+            left = connection.scalar(query)
+        return not left and not any(supervisor.settings.store_dir.glob("snapshots/*"))
 
     deadline = time.monotonic() + DRAIN_S
     while time.monotonic() < deadline and not asks(is_quiet):

@@ -240,6 +240,8 @@ def _stage_cells(stage: StageView) -> tuple[str | Text, ...]:
     status = "reused" if stage.reused else str(stage.status)
     kind = f"{stage.kind} {stage.slot}"
     tries = str(len(stage.attempts))
+    if stage.attempts and stage.attempts[-1].from_step:
+        tries += f" (last from step {stage.attempts[-1].from_step})"
     return (
         str(stage.id),
         kind,

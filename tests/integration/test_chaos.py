@@ -253,6 +253,13 @@ def test_a_file_of_nobody_is_seen(history: Crew) -> None:
     assert broken(history) == ["every file belongs to a row"]
 
 
+def test_a_snapshot_of_an_ended_stage_is_seen(history: Crew) -> None:
+    folder = history.settings.store_dir / "snapshots"
+    folder.mkdir(parents=True)
+    (folder / f"{'a' * 64}.1.1").touch()
+    assert broken(history) == ["no snapshot outlasts its stage"]
+
+
 def test_what_stays_behind_is_seen(tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / "broker" / "messages").mkdir(parents=True)

@@ -22,9 +22,15 @@ def heart(*, progress_s=1000.0, **options):
     return Heart(None, CLAIM, Settings(database_url=url, progress_s=progress_s), **options)
 
 
-def report(done=0.1, preview=None):
+def report(done=0.1, preview=None, snapshot=None):
     return StepReport(
-        phase="w_plus", step=3, steps=30, done=done, losses={"total": 1.0}, preview=preview
+        phase="w_plus",
+        step=3,
+        steps=30,
+        done=done,
+        losses={"total": 1.0},
+        preview=preview,
+        snapshot=snapshot,
     )
 
 
@@ -69,3 +75,23 @@ def test_second_half_is_announced():
     assert told == []
     beating.on_step(report(done=0.6))
     assert told == [True]
+
+
+def test_every_step_is_offered_to_the_keeper_and_the_last_one_taken_before_leaving():
+    told = []
+
+    class Keeper:
+        def after_step(self, report):
+            told.append("offered")
+
+        def take(self, report):
+            told.append("taken")
+
+    leaving = []
+    beating = heart(keeper=Keeper(), is_leaving=lambda: bool(leaving))
+    beating.on_step(report())
+    leaving.append(True)
+    beating.on_step(report(snapshot=None))  # a phase's last step: what it came to is not known yet
+    with pytest.raises(Cancelled):
+        beating.on_step(report(snapshot=lambda: "a snapshot"))
+    assert told == ["offered", "taken"]
