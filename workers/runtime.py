@@ -36,6 +36,7 @@ from workers.app import GPU
 from workers.bench import Bench
 from workers.endings import PARTING_SIGNAL, end_process, stop_worker
 from workers.memory import footprint, held_kib
+from workers.parent import end_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -241,6 +242,7 @@ def _recycle_by(settings: Settings) -> None:
 @worker_process_init.connect
 def _begin(**_: Any) -> None:
     global _runtime
+    end_with_parent()
     conf = current_app.conf
     name, queues = conf["barbershop_worker"], conf["barbershop_queues"]
     try:
