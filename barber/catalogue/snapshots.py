@@ -20,12 +20,12 @@ from sqlalchemy import literal, select, union_all, update
 from sqlalchemy.orm import Session
 
 from barber.catalogue import events
+from barber.catalogue.base import HEX_DIGEST
 from barber.catalogue.claims import Claim
 from barber.catalogue.originals import ARTIFACT_FILE
 from barber.catalogue.status import ArtifactStatus, EventKind, JobStatus, StageStatus
 from barber.catalogue.store import Store
 from barber.catalogue.tables import (
-    HEX_DIGEST,
     Artifact,
     ArtifactFile,
     Attempt,

@@ -41,7 +41,7 @@ def settings(server_url, tmp_path):
             home=tmp_path / "home",
             bundle=str(tmp_path / "bundle"),
             # Only the count of steps calls for a snapshot.
-            **{**QUICK, "lease_s": 8.0, "grace_s": 16.0, "snapshot_s": 1e6},
+            **{**QUICK, "lease_s": 8.0, "grace_s": 16.0, "drain_s": 2.0, "snapshot_s": 1e6},
         )
 
 
