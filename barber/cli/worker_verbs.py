@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,17 +13,19 @@ from typing import Any
 import click
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy.exc import DBAPIError
 
 from barber.catalogue import activity
 from barber.catalogue import workers as roster
 from barber.catalogue.activity import RunningStage
-from barber.catalogue.db import transaction
+from barber.catalogue.db import open_engine, transaction
 from barber.catalogue.status import WorkerStatus
 from barber.catalogue.workers import WorkerRow
 from barber.cli.catalogue import catalogue_options, connect, home_option
 from barber.cli.printing import plain, print_table
 from barber.errors import InputError
 from barber.manifest import find_bundle, read_manifest
+from barber.settings import Settings
 
 QUEUES = ("gpu", "cpu")
 GIB = 2**30
@@ -48,7 +51,7 @@ COLOURS = {
 @click.option(
     "--queues", default="gpu", show_default=True, help="gpu (stages), cpu (fan-ins), or gpu,cpu."
 )
-@click.option("--name", help="In the catalogue. [default: the machine's]")
+@click.option("--name", help="In the catalogue. [default: the machine's and the device's]")
 @click.option("--bundle", help="Name or path of the networks. [default: BARBER_BUNDLE]")
 @home_option
 @click.pass_obj
@@ -63,7 +66,7 @@ def worker(
 ) -> int:
     """Run workers on this machine, one process a device, until Ctrl-C or SIGTERM."""
     from barber.standalone.devices import choose
-    from barber.standalone.fleet import Fleet, FleetOptions
+    from barber.standalone.fleet import Fleet, FleetOptions, choose_name
 
     kinds = _queues(queues)
     if asked and devices:
@@ -78,7 +81,9 @@ def worker(
         chosen = choose(asked or (settings.device,), everything=devices is not None)
     elif asked or devices:
         raise InputError("--queues cpu runs no stages and needs no device: leave --device out")
-    options = FleetOptions(devices=chosen, queues=",".join(kinds), name=name)
+    known = _known_workers(settings)
+    called = choose_name(name, chosen, known, host=socket.gethostname())
+    options = FleetOptions(devices=chosen, queues=",".join(kinds), name=called)
 
     def say(sentence: str) -> None:
         click.echo(sentence, err=True)
@@ -106,6 +111,18 @@ def workers(environ: Mapping[str, str], everything: bool, home: Path | None, as_
     for lack in unserved:
         jobs = "1 job" if lack.jobs == 1 else f"{lack.jobs} jobs"
         click.echo(f"{jobs}: {lack.sentence}")
+
+
+def _known_workers(settings: Settings) -> list[WorkerRow]:
+    """Those in the catalogue; none while it is away, for workers wait for it."""
+    engine = open_engine(settings, application="barber worker")
+    try:
+        with transaction(engine) as session:
+            return roster.listed(session)
+    except DBAPIError:
+        return []
+    finally:
+        engine.dispose()
 
 
 def _queues(text: str) -> list[str]:
