@@ -39,7 +39,8 @@ class Settings:
     bundles: Path = Path("~/.local/share/barber/bundles")  # your own bundles, found by name
     device: str = "cpu"  # of a worker: cpu, cuda:0, ..
     threads: int = 1  # torch threads of one worker process; another number rounds differently
-    window: int = 8  # stages of one bundle handed to the broker at once
+    window: int = 8  # stages of one bundle handed to the broker at once, at least
+    window_per_worker: int = 4  # and so many for each live worker that holds the bundle
     tick_s: float = 0.5  # pause between two dispatcher ticks
     lease_s: float = 30.0  # a running stage without a heartbeat for so long is lost
     grace_s: float = 60.0  # a dispatched stage not claimed for so long is sent again

@@ -243,15 +243,21 @@ SELECT id FROM ranked ORDER BY priority DESC, persons_turn, turn, id LIMIT :most
 def fill(session: Session, settings: Settings) -> int:
     """Hands out stages until the windows are full; returns how many. A job goes out as a whole.
 
-    Each bundle has a window of its own, and none while no live worker holds it.
+    Each bundle has a window of its own, and none while no live worker holds it. It widens with
+    the workers: one that is too narrow leaves some of them without work.
     """
     if session.scalar(select(Control.name).where(Control.name == locks.PAUSE)):
         return 0
     out = _out(session)
     return sum(
-        _fill(session, bundle, settings.window - out.get(bundle, 0))
-        for bundle in workers.held_bundles(session)
+        _fill(session, bundle, _window(settings, count) - out.get(bundle, 0))
+        for bundle, count in workers.held_bundles(session).items()
     )
+
+
+def _window(settings: Settings, workers: int) -> int:
+    """How many stages of a bundle may be out while so many live workers hold it."""
+    return max(settings.window, settings.window_per_worker * workers)
 
 
 def _out(session: Session) -> dict[str, int]:

@@ -167,10 +167,15 @@ def listed(session: Session) -> list[WorkerRow]:
     ]
 
 
-def held_bundles(session: Session) -> list[str]:
-    """Digests of the bundles for which a stage may be handed out now."""
-    query = select(Worker.bundle).where(_serves()).distinct().order_by(Worker.bundle)
-    return [digest for digest in session.scalars(query) if digest]
+def held_bundles(session: Session) -> dict[str, int]:
+    """The bundles for which a stage may be handed out now: how many live workers hold each."""
+    query = (
+        select(Worker.bundle, func.count())
+        .where(_serves())
+        .group_by(Worker.bundle)
+        .order_by(Worker.bundle)
+    )
+    return {digest: count for digest, count in session.execute(query) if digest}
 
 
 def holds(bundle: ColumnElement[str | None] | Any) -> ColumnElement[bool]:

@@ -193,14 +193,12 @@ class Supervisor:
         given = {name: value for name, value in self._environ.items() if value}
         settings = Settings.from_env({"BARBER_DATABASE_URL": EMBEDDED, **given})
         device = self._options.device or settings.device
-        workers = self._worker_count(device)
         return replace(
             settings,
             home=self._home.path,
             bundle=self._chosen_bundle(settings),
             chaos=self._options.rules.as_text() if self._options.rules else settings.chaos,
             device=device,
-            window=max(settings.window, 4 * workers),
             drain_s=min(settings.drain_s, WORKER_DRAIN_S),
         )
 

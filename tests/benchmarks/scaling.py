@@ -41,7 +41,7 @@ class Setup:
     """A way to set the system up."""
 
     name: str
-    window_per_worker: float | None = None  # None: as shipped, 8
+    window_per_worker: float | None = None  # None: fixed, 8
     pause_s: float = 0.5
     dispatchers: int = 1
     cores: int = int(ASSUMED["cores"])
@@ -64,8 +64,8 @@ class Setup:
         )
 
 
-SHIPPED = Setup(name="as shipped (window 8)")
-WINDOW = Setup(name="window 4 per worker", window_per_worker=4)
+SHIPPED = Setup(name="a fixed window of 8")
+WINDOW = Setup(name="window 4 per worker (as shipped)", window_per_worker=4)
 QUICK = replace(WINDOW, name="and a tick each 0.1 s", pause_s=0.1)
 SHARDS = replace(QUICK, name="and 8 dispatchers", dispatchers=8)
 BROKERS = replace(SHARDS, name="and 4 cores for RabbitMQ", broker_cores=4)

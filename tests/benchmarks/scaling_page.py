@@ -91,7 +91,7 @@ it.
 
 def changes(grid: Grid) -> str:
     gains = [
-        (WINDOW, SHIPPED, "`BARBER_WINDOW`: four stages out per worker; a branch's align waits in "
+        (WINDOW, SHIPPED, "`BARBER_WINDOW_PER_WORKER=4`, the default: a branch's align waits in "
          "the window behind its reconstruct, so two are not enough"),
         (QUICK, WINDOW, "`BARBER_TICK_S=0.1`: the relay publishes 32 rows a tick, and a job needs "
          "three ticks"),

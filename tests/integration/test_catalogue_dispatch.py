@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Engine, text
 
-from barber.catalogue import dispatch, jobs, outbox
+from barber.catalogue import dispatch, jobs, outbox, workers
 from barber.catalogue.db import transaction
-from barber.catalogue.status import EventKind, JobStatus, StageStatus
+from barber.catalogue.status import EventKind, JobStatus, StageStatus, WorkerStatus
+from barber.catalogue.workers import Introduction
 from barber.settings import Settings
 from barber.spec import BlendParams, JobSpec, PortraitKey, StageParams
 from tests.support.builders import (
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """Blends are swept at once."""
-    return replace(settings, sweep_s=0.0, window=8)
+    return replace(settings, sweep_s=0.0, window=8, window_per_worker=0)
 
 
 @pytest.fixture
@@ -150,6 +151,30 @@ def test_the_window_bounds_what_is_out(
     crew.run(crew.messages()[0])
     assert crew.tick() == 0, "the blend took the place of what it needed"
     assert len(jobs_out(engine)) == 3
+
+
+def test_the_window_follows_the_live_workers_of_its_bundle(
+    crew: Crew, engine: Engine, portraits: list[PortraitKey]
+) -> None:
+    crew.settings = replace(crew.settings, window=3, window_per_worker=2)
+    submit(engine, [alone(portrait) for portrait in portraits])
+    assert crew.tick() == 3, "one worker: the setting is the larger"
+    for name in ("second", "third", "leaves", "silent", "another"):
+        who = Introduction(
+            name=name,
+            device="cpu",
+            queues=["gpu"],
+            pid=1,
+            versions={},
+            bundle="f" * 64 if name == "another" else BUNDLE,
+            bundle_name="any",
+        )
+        with transaction(engine) as session:
+            workers.hello(session, who, alive_s=-1 if name == "silent" else 60)
+    with transaction(engine) as session:
+        workers.seen(session, "leaves", status=WorkerStatus.DRAINING)
+    assert crew.tick() == 3, "three workers hold it: two stages each"
+    assert len(jobs_out(engine)) == 6
 
 
 def test_priority_goes_first_and_can_change(

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return replace(settings, sweep_s=0.0, window=50)
+    return replace(settings, sweep_s=0.0, window=50, window_per_worker=0)
 
 
 @pytest.fixture

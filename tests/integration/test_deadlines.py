@@ -40,7 +40,8 @@ def people(engine: Engine) -> list[PortraitKey]:
 
 @pytest.fixture
 def crew(engine: Engine, settings: Settings) -> Crew:
-    return Crew(engine, replace(settings, window=50, sweep_s=0, backoff_s=0))
+    changes = {"window": 50, "window_per_worker": 0, "sweep_s": 0, "backoff_s": 0}
+    return Crew(engine, replace(settings, **changes))
 
 
 def let_it_pass(engine: Engine, *job_ids: int) -> None:

@@ -147,7 +147,7 @@ def test_silent_worker_is_marked_lost_and_serves_nobody(engine, settings):
         (row,) = workers.listed(session)
         workers.seen(session, row.name, alive_s=-1)
     with transaction(engine) as session:
-        assert workers.held_bundles(session) == []
+        assert workers.held_bundles(session) == {}
         assert workers.mark_lost(session) == [row.name]
         assert workers.mark_lost(session) == []
         (lost,) = workers.listed(session)
@@ -157,7 +157,7 @@ def test_silent_worker_is_marked_lost_and_serves_nobody(engine, settings):
     assert "no worker for stages is up" in unserved.sentence
     with transaction(engine) as session:
         workers.seen(session, row.name)
-        assert workers.held_bundles(session) == [bundle], "it is back"
+        assert workers.held_bundles(session) == {bundle: 1}, "it is back"
 
 
 def test_job_that_waits_tells_json_readers_too(system, clients, capsys):
