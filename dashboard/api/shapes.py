@@ -143,6 +143,7 @@ class Attempt(Given):
     device: str
     started_at: datetime
     ended_at: datetime | None
+    from_step: int | None = Field(description="Steps that an earlier attempt spared it.")
     outcome: Outcome | None
     error_class: str | None
     error: str | None

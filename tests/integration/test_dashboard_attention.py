@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select, text
 
-from barber.catalogue import jobs, outbox, rework, workers
+from barber.catalogue import jobs, outbox, rework, snapshots, workers
 from barber.catalogue.db import transaction
 from barber.catalogue.people_tables import Role
 from barber.catalogue.refusals import Source, record
@@ -234,3 +234,16 @@ def test_the_api_tells_what_the_pages_show(console):
     there = console.get("/api/v1/workers").get_json()
     assert [each["status"] for each in there["workers"]] == ["lost"]
     assert there["unserved"] == told["unserved"]
+
+
+def test_an_attempt_that_goes_on_from_a_snapshot_says_where(console):
+    job_id = console.submit()
+    console.crew.tick()
+    claim = console.crew.claim(console.crew.messages()[0])
+    assert "resumed" not in text_of(console.get(f"/jobs/{job_id}"))
+    with transaction(console.engine) as session:
+        snapshots.continued(session, claim, snapshots.Kept(taken=120, note="120/300", data=b""))
+    assert "running, resumed at step 120" in text_of(console.get(f"/jobs/{job_id}"))
+    stages = console.get(f"/api/v1/jobs/{job_id}").get_json()["job"]["stages"]
+    steps = [attempt["from_step"] for stage in stages for attempt in stage["attempts"]]
+    assert steps == [120]
