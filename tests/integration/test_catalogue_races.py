@@ -26,6 +26,7 @@ from tests.support.builders import (
     break_down,
     hair_spec,
     known_portraits,
+    staff,
     submit,
     succeed,
 )
@@ -299,6 +300,8 @@ def test_the_dispatcher_does_not_wait_for_a_long_submission_of_the_same_work(
 ) -> None:
     """Nor the submission for the dispatcher, or both wait in a ring."""
     submit(engine, [alone(people[0])])
+    with transaction(engine) as session:
+        staff(session)
     new = jobs.NewJob(name="second", spec=alone(people[0]))
     with transaction(engine) as submission:
         jobs.submit(submission, name="b", jobs=[new], bundle_name="tiny")  # not committed

@@ -332,7 +332,7 @@ def test_clocks_that_are_wrong_or_jump_change_nothing(server_url: str, tmp_path:
         system.environ = {"PYTHONPATH": str(tmp_path), "WRONG_BY": str(clock)}
         worker = system.start_worker()
         (early,) = client.run(client.fresh(0, 1, 2))
-        clock.write_text(f"{day_s / 8}")
+        clock.write_text(f"{-day_s / 8}")
         (late,) = client.run(client.fresh(1, 2, 3))
 
         assert succeeded_once([early, late])
