@@ -19,13 +19,18 @@ from sqlalchemy import Engine
 from barber.catalogue import stages
 from barber.catalogue.db import transaction
 from barber.catalogue.originals import ARTIFACT_FILE
-from barber.chaos.rules import TOY_BUNDLE, TOY_DIGEST, ChaosRules
+from barber.chaos.rules import (
+    TOY_BUNDLE,
+    TOY_DIGEST,
+    TOY_STEPS,
+    ChaosRules,
+    all_toy_steps,
+    toy_step,
+)
 from barber.errors import StoreError
 from barber.settings import Settings
 from workers.bench import Bench
 from workers.heart import Heart
-
-STEPS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +72,12 @@ class ToySnapshot:
         return cls(**json.loads(data))
 
     def next(self, key: str) -> ToySnapshot:
-        """A step later; one done twice or left out shows in the digest of all that follow."""
-        digest = hashlib.sha256(f"{self.digest} {key} {self.taken}".encode()).hexdigest()
+        """A step later."""
+        digest = toy_step(self.digest, key, self.taken)
         return ToySnapshot(taken=self.taken + 1, digest=digest)
 
 
 BEGINNING = ToySnapshot(taken=0, digest="")
-
-
-def undisturbed(key: str) -> str:
-    """The digest over the steps of a stage that was never interrupted."""
-    at = BEGINNING
-    for _ in range(STEPS):
-        at = at.next(key)
-    return at.digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +86,7 @@ class ToyReport:
 
     step: int
     phase: str = "toy"
-    steps: int = STEPS
+    steps: int = TOY_STEPS
     preview: None = None
     losses: Mapping[str, float] = field(default_factory=dict)
     snapshot: Callable[[], ToySnapshot] | None = None
@@ -133,8 +130,8 @@ class ToyBench(Bench):
 
     def _walk(self, key: str, at: ToySnapshot, heart: Heart) -> str:
         """Takes the steps that are left; returns the digest over all."""
-        pause_s = 2 * self._rules.stage_s * self._rules.uniform(key, "pause") / STEPS
-        while at.taken < STEPS:
+        pause_s = 2 * self._rules.stage_s * self._rules.uniform(key, "pause") / TOY_STEPS
+        while at.taken < TOY_STEPS:
             time.sleep(pause_s)
             at = at.next(key)
             report: Any = ToyReport(step=at.taken, snapshot=partial(ToySnapshot, **asdict(at)))
@@ -155,5 +152,5 @@ class ToyBench(Bench):
             raise
         found = json.loads(data)
         assert found["key"] == key, f"the file of artifact {key} is another's"
-        assert found["steps"] == undisturbed(key), f"artifact {key} is not of all steps, in order"
+        assert found["steps"] == all_toy_steps(key), f"artifact {key} is not of all steps, in order"
         return hashlib.sha256(data).hexdigest()

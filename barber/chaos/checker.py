@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 from sqlalchemy import Engine, text
 
+from barber.chaos.rules import all_toy_steps
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -161,10 +163,11 @@ def check_records(engine: Engine, store: Path) -> list[Finding]:
 
 
 def _says(store: Path, sha256: str, key: str, read: list[str]) -> bool:
-    """Whether a toy artifact's file says that it is this artifact, made from these."""
+    """Whether a toy artifact's file says that it is this one, made from these, in all its steps."""
     try:
         data = (store / sha256[:2] / sha256[2:4] / sha256).read_bytes()
-        return bool(json.loads(data) == {"key": key, "read": list(read)})
+        told = {"key": key, "read": list(read), "steps": all_toy_steps(key)}
+        return bool(json.loads(data) == told)
     except (OSError, ValueError):
         return False
 

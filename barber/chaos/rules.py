@@ -17,6 +17,7 @@ TOY_BUNDLE = "toy"  # what jobs of a chaos run name as their bundle
 DROPPED = "a message is lost on purpose"  # what logs say, for the report to count
 DOUBLED = "a message is doubled on purpose"
 TOY_DIGEST = hashlib.sha256(TOY_BUNDLE.encode()).hexdigest()
+TOY_STEPS = 5  # of every toy stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,3 +69,22 @@ class ChaosRules:
         """A number from 0 up to 1, the same for the same words."""
         text = ":".join(map(str, (self.seed, *what)))
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") / 2**56
+
+
+def toy_step(before: str, key: str, taken: int) -> str:
+    """The digest over a toy stage's steps after one more; a step repeated or left out shows.
+
+    Args:
+        before: The digest so far; empty at the beginning.
+        key: Of the stage's artifact.
+        taken: Steps so far.
+    """
+    return hashlib.sha256(f"{before} {key} {taken}".encode()).hexdigest()
+
+
+def all_toy_steps(key: str) -> str:
+    """The digest over all steps of a toy stage that nothing interrupted."""
+    digest = ""
+    for taken in range(TOY_STEPS):
+        digest = toy_step(digest, key, taken)
+    return digest

@@ -24,6 +24,7 @@ from barber.catalogue.store import Store
 from barber.chaos.brokers import Redis
 from barber.chaos.checker import check_leftovers, check_records
 from barber.chaos.guest import server_pid
+from barber.chaos.rules import all_toy_steps
 from barber.errors import SettingsError
 from barber.settings import Settings
 from tests.support.builders import (
@@ -188,7 +189,9 @@ def _write_toys(engine: Engine, store: Store) -> None:
         while waiting:
             key = next(key for key, needs in waiting.items() if not waiting.keys() & set(needs))
             read = [digests[need] for need in waiting.pop(key)]
-            digests[key] = store.put(json.dumps({"key": key, "read": read}).encode())
+            digests[key] = store.put(
+                json.dumps({"key": key, "read": read, "steps": all_toy_steps(key)}).encode()
+            )
             connection.execute(change, {"sha": digests[key], "key": key})
 
 
