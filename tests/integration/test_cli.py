@@ -356,7 +356,13 @@ def test_what_is_dead_is_grouped_with_the_command_that_mends_it(
     assert group["cause"] == "no face in portrait .. at .."
     assert group["latest_jobs"] == [3, 2, 1]
     assert found["held"] == [
-        {"what": "batch 2", "jobs": 1, "command": "barber resume --batch 2"},
+        {
+            "what": "batch 2",
+            "jobs": 1,
+            "command": "barber resume --batch 2",
+            "batch_id": 2,
+            "job_id": None,
+        },
     ]
     told = barber("dead").out
     assert "3 jobs failed in target (StageError): no face in portrait" in told
