@@ -12,6 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
 from barber.artifacts import (
     Alignment,
     Artifact,
@@ -29,6 +33,7 @@ from barber.spec import EmptyRegion, JobSpec, PortraitKey, TargetParams
 from barber.stages.align import align
 from barber.stages.blend import Aligned, BlendInputs, blend
 from barber.stages.descent import OnStep, StepReport, refuse_non_finite
+from barber.stages.pictures import photograph_labels
 from barber.stages.reconstruct import reconstruct
 from barber.stages.snapshot import Snapshot
 from barber.stages.target import target
@@ -131,6 +136,29 @@ def run_stage(
         raise _about(error, spec, stage) from error
     log.info("stage finished", extra={**facts, "seconds": time.monotonic() - started})
     return result
+
+
+def segmentation(
+    bundle: ModelBundle, stage: PlannedStage, result: Artifact, *, portraits: Portraits
+) -> NDArray[np.uint8] | None:
+    """The label map of what a stage is about, for people to look at: uint8 [h, h].
+
+    Of a reconstruction it is its portrait's, which the target mask is made of; of an alignment and
+    of the composite their own, to hold against the target mask. That mask shows itself: None.
+    """
+    match result:
+        case Reconstruction():
+            assert stage.portrait is not None
+            portrait = portraits(stage.portrait)
+        case Alignment():
+            portrait = Portrait(sha256=PortraitKey(""), pixels=result.preview)
+        case Blend():
+            portrait = Portrait(sha256=PortraitKey(""), pixels=result.image)
+        case TargetMask():
+            return None
+    labels = photograph_labels(bundle, portrait)[0]
+    found: NDArray[np.uint8] = labels.to(torch.uint8).cpu().numpy()
+    return found
 
 
 def _dispatch(

@@ -20,6 +20,7 @@ from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from barber.errors import InputError
+from barber.labels import COLOURS, Region
 from barber.provenance import XMP_CHUNK, software, xmp_packet
 from barber.spec import PortraitKey
 
@@ -144,6 +145,19 @@ def encode_png(
     out = io.BytesIO()
     image = Image.fromarray(pixels if alpha is None else np.dstack([pixels, alpha]))
     image.save(out, "PNG", compress_level=COMPRESSION, pnginfo=info, icc_profile=icc)
+    return out.getvalue()
+
+
+def encode_labels_png(label_map: NDArray[np.uint8]) -> bytes:
+    """A label map as a PNG of its indices, shown in the official colours.
+
+    Args:
+        label_map: uint8 [H, W], 0..15.
+    """
+    image = Image.fromarray(label_map)
+    image.putpalette([part for region in Region for part in COLOURS[region]])
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=COMPRESSION)
     return out.getvalue()
 
 

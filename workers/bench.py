@@ -9,10 +9,13 @@ from __future__ import annotations
 import logging
 import math
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
@@ -23,7 +26,7 @@ from barber.catalogue.originals import ARTIFACT_FILE
 from barber.catalogue.snapshots import SnapshotFiles
 from barber.catalogue.store import Store, StoredFile
 from barber.errors import SnapshotError, StageError, StageHung, StoreError
-from barber.pixels import encode_png
+from barber.pixels import encode_labels_png, encode_png
 from barber.plan import ArtifactKey, StageKind, plan
 from barber.settings import Settings
 from barber.spec import PortraitKey
@@ -45,6 +48,8 @@ T = TypeVar("T")
 
 DATABASE_TRIES = 5
 ARTIFACT_TYPE = "application/x-safetensors"
+SEGMENTATION = "segmentation.png"  # after a stage's picture in the order of names
+MOST_TRACE = 12_000  # characters: the end of a traceback, where the fault is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,7 +272,20 @@ class Bench:
             carried = self._write(lambda session: making.recipe(session, spec, own)).to_json()
         for name, pixels in artifact.pictures().items():
             contents[f"{name}.png"] = (encode_png(pixels, recipe=carried), "image/png")
+        labels = self._segmentation(claim, artifact)
+        if labels is not None:
+            contents[SEGMENTATION] = (encode_labels_png(labels), "image/png")
         return {name: self.store.store_file(*content) for name, content in contents.items()}
+
+    def _segmentation(self, claim: stages.Claim, artifact: Artifact) -> NDArray[np.uint8] | None:
+        """What the parser sees in a stage's picture: for people, so it may be missing."""
+        from barber.pipeline import segmentation
+
+        try:
+            return segmentation(self.bundle, claim.planned, artifact, portraits=self._portrait)
+        except Exception as error:  # noqa: BLE001 (a finished stage does not fail for a picture)
+            log.warning("a stage has no picture of its labels: %s", error)
+            return None
 
     def _named(self, error: Exception) -> Exception:
         """An error about portraits with their names, for the operator knows no digests."""
@@ -299,6 +317,7 @@ class Bench:
                 message=sentence(error),
                 final=verdict.is_final(claim.errors),
                 backoff_s=self.settings.backoff_s,
+                trace="".join(traceback.format_exception(error))[-MOST_TRACE:],
             )
         )
         return verdict

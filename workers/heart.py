@@ -1,4 +1,4 @@
-"""The heartbeat of one running stage: lease, progress and previews out, cancellation in."""
+"""The heartbeat of one running stage: lease, progress, curve and previews out, cancellation in."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
-from barber.catalogue import stages
+from barber.catalogue import curves, stages
 from barber.catalogue.db import transaction
 from barber.errors import Cancelled, StageHung
 from barber.pixels import thumbnail
 from barber.settings import Settings
+from workers.curve import Curve
 from workers.limits import Watch
 
 if TYPE_CHECKING:  # the pool's parent imports this module, and torch only its child
@@ -31,7 +33,7 @@ REASONS = {
     stages.Pulse.CANCEL: "its job was cancelled",
     stages.Pulse.LOST: "its lease was lost",
 }
-PREVIEW_EVERY = 4  # a preview costs a rendered picture: at most one per so many progress writes
+PREVIEW_EVERY = 4  # a preview costs a rendered picture: one per so many progress writes; curves too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,8 @@ class Heart:
         self._progress: Progress | None = None
         self._preview: tuple[int, bytes] | None = None
         self._preview_at = time.monotonic()
+        self._curve = Curve()
+        self._curve_count, self._curve_at = 0, time.monotonic()  # of the last one written
         self.pulse = stages.Pulse.GO
 
     def __enter__(self) -> Self:
@@ -86,6 +90,7 @@ class Heart:
     ) -> None:
         self._stop.set()
         self._thread.join()
+        self._write_last_curve()
 
     def on_step(self, report: StepReport) -> None:
         """Takes the stage's report, and a snapshot of the stage where one is due.
@@ -108,6 +113,7 @@ class Heart:
             losses=dict(report.losses),
             number=number,
         )
+        self._curve.add(report)
         self._take_preview(report, number)
         if report.done >= 0.5:
             self._on_middle()
@@ -121,9 +127,7 @@ class Heart:
         raise Cancelled("its worker shuts down")
 
     def _take_preview(self, report: StepReport, number: int) -> None:
-        now = time.monotonic()
-        every_s = PREVIEW_EVERY * self._settings.progress_s
-        if report.preview is None or now - self._preview_at < every_s:
+        if report.preview is None or time.monotonic() - self._preview_at < self._picture_every_s:
             return
         self._preview = (number, thumbnail(report.preview(), PREVIEW_SIDE_PX))
         self._preview_at = time.monotonic()
@@ -162,10 +166,31 @@ class Heart:
                 )
                 if preview is not None and self.pulse is stages.Pulse.GO:
                     stages.record_preview(session, self._claim, step=preview[0], png=preview[1])
+                if time.monotonic() - self._curve_at >= self._picture_every_s:
+                    self._write_curve(session)
         except DBAPIError as error:
             log.warning("a heartbeat was missed: %s", error.orig, extra=self._facts)
             return False
         return True
+
+    def _write_curve(self, session: Session) -> None:
+        count = self._curve.count
+        if count > self._curve_count and curves.record(session, self._claim, self._curve.phases()):
+            self._curve_count, self._curve_at = count, time.monotonic()
+
+    def _write_last_curve(self) -> None:
+        """What was not drawn yet when the stage ended; nothing is lost without it but a line."""
+        if self._curve.count == self._curve_count:
+            return
+        try:
+            with transaction(self._engine) as session:
+                self._write_curve(session)
+        except DBAPIError as error:
+            log.warning("the end of a curve was lost: %s", error.orig, extra=self._facts)
+
+    @property
+    def _picture_every_s(self) -> float:
+        return PREVIEW_EVERY * self._settings.progress_s
 
     @property
     def _facts(self) -> dict[str, int]:

@@ -138,6 +138,9 @@ class ToyBench(Bench):
             heart.on_step(report)
         return at.digest
 
+    def _segmentation(self, *_nothing_to_see: object) -> None:
+        return None
+
     def _bundle_facts(self) -> dict[str, object]:
         return {"name": TOY_BUNDLE, "digest": TOY_DIGEST, "files": {}}
 

@@ -176,12 +176,19 @@ def end_attempt(
     *,
     error_class: str | None = None,
     error: str | None = None,
+    trace: str | None = None,
 ) -> None:
     """Closes an attempt that is still open."""
     session.execute(
         update(Attempt)
         .where(Attempt.stage_id == stage_id, Attempt.token == token, Attempt.outcome.is_(None))
-        .values(outcome=outcome, ended_at=func.now(), error_class=error_class, error=error)
+        .values(
+            outcome=outcome,
+            ended_at=func.now(),
+            error_class=error_class,
+            error=error,
+            trace=trace,
+        )
         .execution_options(synchronize_session=False)
     )
 

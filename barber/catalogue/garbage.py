@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any, Final, Self
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from barber.catalogue.refusals import RefusedMessage
 from barber.catalogue.status import ArtifactStatus, JobStatus, StageStatus
@@ -27,6 +27,7 @@ from barber.catalogue.tables import (
     Job,
     Portrait,
     Stage,
+    StageCurve,
     StagePreview,
 )
 from barber.plan import StageKind
@@ -53,6 +54,7 @@ class Rubbish:
     files: int = 0
     file_bytes: int = 0
     previews: int = 0
+    curves: int = 0
     events: int = 0
     refusals: int = 0
 
@@ -69,7 +71,7 @@ class Rubbish:
 class Keep:
     """For how long what is kept."""
 
-    days: float  # artifacts that no job refers to; events of jobs that did not succeed
+    days: float  # artifacts that no job refers to; curves; events of jobs that did not succeed
     intermediate_days: float | None = None  # codes and alignments of ended jobs; None: for ever
     orphan_s: float = DAY_S  # files that no row names
     past_s: float = DAY_S  # previews, and events of jobs that succeeded
@@ -81,9 +83,10 @@ class Keep:
 
 
 def collect_rows(session: Session, keep: Keep, *, dry_run: bool = False) -> Rubbish:
-    """Deletes (or counts) old previews, events and refused messages, some at a time."""
+    """Deletes (or counts) old previews, curves, events and refusals, some at a time."""
     return Rubbish(
         previews=_delete(session, StagePreview, StagePreview.stage_id, _old_preview(keep), dry_run),
+        curves=_delete(session, StageCurve, StageCurve.stage_id, _old_curve(keep), dry_run),
         events=_delete(session, Event, Event.id, _old_event(keep), dry_run),
         refusals=_delete(session, RefusedMessage, RefusedMessage.id, _old_refusal(keep), dry_run),
     )
@@ -162,6 +165,15 @@ def _old_preview(keep: Keep) -> ColumnElement[bool]:
         Stage.id == StagePreview.stage_id, Stage.status == StageStatus.RUNNING
     )
     return (StagePreview.at < _ago(keep.past_s)) & ~running.exists()
+
+
+def _old_curve(keep: Keep) -> ColumnElement[bool]:
+    """All of a stage's, once the latest is old: they are shown together."""
+    curve = aliased(StageCurve)
+    newer = select(curve.stage_id).where(
+        curve.stage_id == StageCurve.stage_id, curve.at >= _ago(keep.days * DAY_S)
+    )
+    return (StageCurve.at < _ago(keep.days * DAY_S)) & ~newer.exists()
 
 
 def _old_event(keep: Keep) -> ColumnElement[bool]:

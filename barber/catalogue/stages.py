@@ -221,6 +221,7 @@ def fail(
     message: str,
     final: bool,
     backoff_s: float,
+    trace: str | None = None,
 ) -> bool:
     """Records that a stage raised: it waits for its repeat, or failed for good.
 
@@ -231,6 +232,7 @@ def fail(
         message: A sentence for people.
         final: Whether repeating cannot help; otherwise the stage's budget of errors decides.
         backoff_s: Wait before the first repeat; it doubles each time, up to 300 s.
+        trace: The traceback, for operators.
 
     Returns:
         False when the claim is lost.
@@ -245,7 +247,8 @@ def fail(
     for_good = final or errors >= held.max_errors
     status = StageStatus.FAILED if for_good else StageStatus.PENDING
     cause: dict[str, Any] = {"error_class": error_class, "error": _readable(message)}
-    flow.end_attempt(session, claim.stage_id, claim.token, Outcome.ERROR, **cause)
+    told = None if trace is None else _readable(trace)
+    flow.end_attempt(session, claim.stage_id, claim.token, Outcome.ERROR, trace=told, **cause)
     if job.cancel_requested:
         status = StageStatus.CANCELLED
     elif job.expired and not for_good:

@@ -273,6 +273,7 @@ class Attempt(Base):
     outcome: Mapped[str | None]
     error_class: Mapped[str | None]
     error: Mapped[str | None]
+    trace: Mapped[str | None]  # of the exception, for operators
 
 
 class StagePreview(Base):
@@ -285,6 +286,19 @@ class StagePreview(Base):
     token: Mapped[int] = mapped_column(BigInteger)
     step: Mapped[int]
     png: Mapped[bytes]
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class StageCurve(Base):
+    """How the losses of one attempt fell, thinned to a bounded number of steps."""
+
+    __tablename__ = "stage_curve"
+    __table_args__ = (Index("ix_stage_curve_at", "at", postgresql_using="brin"),)
+    stage_id: Mapped[int] = mapped_column(
+        ForeignKey("stage.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    token: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    phases: Mapped[list[dict[str, Any]]]
     at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -95,6 +95,7 @@ class AttemptRow:
     outcome: Outcome | None  # None: under way
     error_class: str | None
     error: str | None
+    trace: str | None  # of the exception, for operators
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -371,6 +372,7 @@ def _attempts(session: Session, stage_ids: list[int]) -> dict[int, list[AttemptR
             outcome=Outcome(row.outcome) if row.outcome else None,
             error_class=row.error_class,
             error=row.error,
+            trace=row.trace,
         )
         found.setdefault(row.stage_id, []).append(attempt)
     return found

@@ -96,8 +96,8 @@ def gc(
     would = "would be deleted" if dry_run else "deleted"
     click.echo(
         f"{would}: {found.files} files ({found.file_bytes:,} bytes) that nothing names, "
-        f"{found.artifacts} artifacts, {found.previews} previews, {found.events} events, "
-        f"{found.refusals} refused messages"
+        f"{found.artifacts} artifacts, {found.previews} previews, {found.curves} curves, "
+        f"{found.events} events, {found.refusals} refused messages"
     )
 
 
