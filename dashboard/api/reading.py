@@ -8,7 +8,7 @@ from typing import Any
 from flask import request, url_for
 
 from barber.catalogue import jobs
-from barber.catalogue.jobs import BatchRow, JobRow, JobView, StageView
+from barber.catalogue.jobs import AttemptRow, BatchRow, JobRow, JobView, StageView
 from barber.catalogue.people_tables import Role
 from barber.catalogue.selection import Selection
 from dashboard import access, record
@@ -122,6 +122,12 @@ def _whole(view: JobView) -> dict[str, Any]:
     }
 
 
+def _attempt(attempt: AttemptRow) -> dict[str, Any]:
+    """As `shapes.Attempt`; a traceback tells of the machines, so it is for their operators."""
+    hidden = {} if access.may(Role.OPERATOR) else {"trace": None}
+    return plain(attempt, "token") | hidden
+
+
 def _stage(stage: StageView) -> dict[str, Any]:
     # tokens and generations fence the workers; they are no business of a reader
     facts = plain(stage, "token", "generation", "attempts", "files")
@@ -133,6 +139,6 @@ def _stage(stage: StageView) -> dict[str, Any]:
     return facts | {
         "reused": stage.reused,
         "seconds": stage.seconds,
-        "attempts": [plain(attempt, "token") for attempt in stage.attempts],
+        "attempts": [_attempt(attempt) for attempt in stage.attempts],
         "pictures": pictures,
     }

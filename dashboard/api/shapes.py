@@ -147,6 +147,7 @@ class Attempt(Given):
     outcome: Outcome | None
     error_class: str | None
     error: str | None
+    trace: str | None = Field(description="Of the exception; for operators.")
 
 
 class Stage(Given):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from barber.artifacts import Portrait
-from barber.catalogue import jobs, outbox, portraits
+from barber.catalogue import curves, jobs, outbox, portraits
 from barber.catalogue.db import transaction
 from barber.catalogue.jobs import StageView
+from barber.labels import REGION_COUNT
 from barber.models.bundle import ModelBundle
 from barber.pipeline import compose
 from barber.pixels import decode, read_recipe
@@ -87,6 +91,32 @@ def test_job_with_two_references_runs_each_stage_once(system, client):
     told = Counter(event.kind for event in job.events)
     assert told["claimed"] == told["succeeded"] == 10
     assert told["job_succeeded"] == 1
+    check_curves(system, job)
+    check_segmentations(client, job)
+
+
+def check_curves(system, job):
+    """Every stage that went down a loss has told how, to its last step."""
+    with transaction(system.engine) as session:
+        found = curves.of_job(session, job.row.id)
+    for stage in job.stages:
+        (curve,) = found[stage.id]
+        for phase in curve.phases:
+            assert phase.names[0] == "total"
+            assert [phase.points[0][0], phase.points[-1][0]] == [1, phase.steps]
+        assert curve.phases[-1].points[-1][1] == 1.0
+
+
+def check_segmentations(client, job):
+    """Beside its picture each stage has that of its labels, as indices; a mask is one already."""
+    for stage in job.stages:
+        if stage.kind == "target":
+            assert "segmentation.png" not in stage.files
+            continue
+        data = client.store.get(stage.files["segmentation.png"].sha256)
+        with Image.open(io.BytesIO(data)) as image:
+            assert image.mode == "P"
+            assert np.asarray(image).max() < REGION_COUNT
 
 
 def test_result_is_what_the_method_makes_without_a_queue(system, client):
@@ -128,6 +158,7 @@ def test_retry_runs_the_failed_stage_and_what_hangs_on_it_alone(system, client):
     assert failed.row.error.startswith("failpoint align:mid (portrait portrait-21.png ")
     (broken,) = [stage for stage in failed.stages if stage.status == "failed"]
     assert (broken.kind, broken.error_class) == ("align", "stage")
+    assert "failpoint align:mid" in broken.attempts[-1].trace.splitlines()[-1]
 
     with transaction(system.engine) as session:
         jobs.retry(session, job_id, by="tests")
