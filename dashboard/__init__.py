@@ -8,8 +8,12 @@ from flask import Flask
 
 from barber.settings import Settings
 
+STREAMS = 256  # live pages at once; each keeps a thread that waits
 
-def create_app(settings: Settings, *, hosts: Sequence[str] | None = None) -> Flask:
+
+def create_app(
+    settings: Settings, *, hosts: Sequence[str] | None = None, streams: int = STREAMS
+) -> Flask:
     """The console as a WSGI application.
 
     Args:
@@ -17,6 +21,7 @@ def create_app(settings: Settings, *, hosts: Sequence[str] | None = None) -> Fla
         hosts: Names under which browsers may reach the console; a request for another name is
             refused, so that a page elsewhere cannot rebind its own name to this address.
             None accepts every name.
+        streams: Live pages at once; those beyond are refused, and ask now and then.
     """
     from dashboard import (
         access,
@@ -29,6 +34,7 @@ def create_app(settings: Settings, *, hosts: Sequence[str] | None = None) -> Fla
         filters,
         health,
         jobs,
+        live,
         paging,
         people,
         portraits,
@@ -36,9 +42,11 @@ def create_app(settings: Settings, *, hosts: Sequence[str] | None = None) -> Fla
         record,
         security,
     )
+    from dashboard.hub import Hub
 
     app = Flask("dashboard")
     record.attach(app, settings)
+    app.extensions["hub"] = Hub(app, app.extensions["engine"], most=streams)
     security.guard(app, settings, hosts=hosts)
     filters.register(app)
     problems.register(app)
@@ -46,7 +54,19 @@ def create_app(settings: Settings, *, hosts: Sequence[str] | None = None) -> Fla
     app.jinja_env.globals.update(
         may=access.may, visitor_name=access.name, failed_jobs=attention.failed_jobs
     )
-    for noun in (batches, jobs, portraits, health, api, doors, account, people, audit, attention):
+    for noun in (
+        batches,
+        jobs,
+        portraits,
+        health,
+        api,
+        doors,
+        account,
+        people,
+        audit,
+        attention,
+        live,
+    ):
         app.register_blueprint(noun.blueprint)
     access.check_declared(app)
     return app

@@ -12,19 +12,34 @@ from urllib.parse import urlsplit
 import click
 from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from barber.errors import BarberError, SettingsError
 from barber.settings import Settings
-from dashboard import create_app
+from dashboard import STREAMS, create_app, hub
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class Threads(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
+    """Gunicorn's threads, which can end although streams are open."""
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        hub.close_all()
+        super().handle_exit(sig, frame)
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        hub.close_all()
+        super().handle_quit(sig, frame)
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     """Gunicorn, configured here and by nothing else."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, *, threads: int) -> None:
-        self.settings = settings
+    def __init__(
+        self, settings: Settings, listener: socket.socket, *, threads: int, streams: int
+    ) -> None:
+        self.settings, self.streams = settings, streams
         self.host = listener.getsockname()[0]
         self.descriptor = listener.detach()  # gunicorn duplicates it, then closes it
         self.threads = threads
@@ -33,9 +48,10 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     def load_config(self) -> None:
         options: dict[str, Any] = {
             "bind": f"fd://{self.descriptor}",
-            "worker_class": "gthread",
+            "worker_class": Threads,
             "workers": 1,
-            "threads": self.threads,
+            # A stream keeps the thread it is answered in, so the others never want for one.
+            "threads": self.threads + self.streams,
             "timeout": 60,
             "graceful_timeout": 3,
             "loglevel": "warning",
@@ -47,7 +63,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
     def load(self) -> Flask:
         """Called in the worker process, so that no database connection crosses a fork."""
-        return create_app(self.settings, hosts=hosts_for(self.settings, self.host))
+        hosts = hosts_for(self.settings, self.host)
+        return create_app(self.settings, hosts=hosts, streams=self.streams)
 
 
 def hosts_for(settings: Settings, listening_on: str) -> tuple[str, ...] | None:
@@ -84,7 +101,8 @@ def listen(host: str, port: int) -> socket.socket:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8008, show_default=True, help="Port to listen on; 0 for any.")
 @click.option("--threads", default=16, show_default=True, help="Requests answered at once.")
-def main(host: str, port: int, threads: int) -> None:
+@click.option("--streams", default=STREAMS, show_default=True, help="Live pages besides.")
+def main(host: str, port: int, threads: int, streams: int) -> None:
     """Serves the operator's console; settings come from BARBER_* variables."""
     try:
         settings = Settings.from_env(os.environ)
@@ -95,7 +113,7 @@ def main(host: str, port: int, threads: int) -> None:
     name = f"[{host}]" if ":" in host else host
     click.echo(f"console: http://{name}:{listener.getsockname()[1]}/")
     sys.stdout.flush()
-    Server(settings, listener, threads=threads).run()
+    Server(settings, listener, threads=threads, streams=streams).run()
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 
 from flask import Flask, current_app, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
+from sqlalchemy import Engine
 
 from barber.catalogue import logins, tokens
 from barber.catalogue.audit import Actor
+from barber.catalogue.db import transaction
 from barber.catalogue.logins import Origin
 from barber.catalogue.people import PersonRow
 from barber.catalogue.people_tables import Role, Via
@@ -91,6 +93,24 @@ def known_visitor() -> Visitor | None:
     return found
 
 
+def recheck() -> Callable[[], bool]:
+    """Whether whoever asks now could still do so later; works when the request is over."""
+    engine: Engine = current_app.extensions["engine"]
+    began = visitor()
+    given = request.authorization
+    secret = session.get(COOKIE) if began.login_id is not None else given and given.token
+
+    def may_still() -> bool:
+        with transaction(engine) as catalogue:
+            if began.login_id is not None:
+                login = logins.resume(catalogue, str(secret), is_use=False)
+                return login is not None and login[0] == began.person
+            token = tokens.bearer(catalogue, str(secret))
+            return token is not None and (token[0], token[1].role) == (began.person, began.role)
+
+    return may_still
+
+
 def owner() -> int | None:
     """What the catalogue's lists are to be limited to for this visitor."""
     return visitor().person.owner
@@ -164,7 +184,7 @@ def _by_login() -> Visitor | None:
     secret = session.get(COOKIE)
     if not isinstance(secret, str):
         return None
-    is_use = request.headers.get("X-Live") != "1"
+    is_use = request.headers.get("X-Live") != "1" and request.path != "/live"
     with record.transaction() as catalogue:
         found = logins.resume(catalogue, secret, is_use=is_use)
     if found is None:

@@ -35,6 +35,7 @@ BAR_ORDER = (
 
 @blueprint.get("/")
 @access.needs(Role.VIEWER)
+@live.streamed(shared=True)
 def overview() -> ResponseReturnValue:
     """All batches, newest first, and the workers."""
     mine = access.owner()
@@ -70,6 +71,7 @@ def overview() -> ResponseReturnValue:
 
 @blueprint.get("/batches/<id:batch_id>")
 @access.needs(Role.VIEWER)
+@live.streamed(shared=True)
 def show(batch_id: int) -> ResponseReturnValue:
     """One batch: how far it is, what was refused, its jobs."""
     with record.transaction() as session:

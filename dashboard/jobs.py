@@ -71,6 +71,7 @@ def index() -> ResponseReturnValue:
 
 @blueprint.get("/jobs/<id:job_id>")
 @access.needs(Role.VIEWER)
+@live.streamed(shared=True, job="job_id")
 def show(job_id: int) -> ResponseReturnValue:
     """One job: inputs, stages, result or error, history."""
     with record.transaction() as session:
