@@ -49,7 +49,7 @@ PRESENCE_S = 2.0  # between two signs of life
 LONGEST_PAUSE_S = 5.0  # between two tries while the database is away
 FOLD_S = 5.0  # between two foldings of the jobs' counters
 PRUNE_S = 60.0  # between two shards of what is deleted: all are seen in some four hours
-ROWS_EVERY = 16  # shards: old rows are looked for less often, for they are read in one go
+ROWS_EVERY = 16  # shards: old previews are looked for less often, for they are read in one go
 ABANDONED_S = 3600.0  # a half-written file that old belongs to a process that is gone
 
 STEPS: tuple[tuple[str, Callable[[Session, Settings], int]], ...] = (
@@ -80,6 +80,7 @@ class Dispatcher:
         self._fold_due = 0.0
         self._prune_due = 0.0
         self._shard = secrets.randbelow(garbage.SHARDS)
+        self._events_seen = 0  # up to this id in the collection's present round
         self._snapshots = SnapshotFiles(Store(settings.store_dir))
         self._sweep_due = 0.0
         self._rules = ChaosRules.parse(settings.chaos)
@@ -173,6 +174,11 @@ class Dispatcher:
         if self._shard % ROWS_EVERY == 0:
             with transaction(self.engine) as session:
                 rows += garbage.collect_rows(session, keep)
+        with transaction(self.engine) as session:
+            events, self._events_seen = garbage.collect_events(
+                session, keep, after=self._events_seen
+            )
+        rows += events
         with transaction(self.engine) as session:
             rows += garbage.collect_artifacts(session, self._shard, keep)
         with transaction(self.engine) as session:

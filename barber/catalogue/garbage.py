@@ -83,13 +83,43 @@ class Keep:
 
 
 def collect_rows(session: Session, keep: Keep, *, dry_run: bool = False) -> Rubbish:
-    """Deletes (or counts) old previews, curves, events and refusals, some at a time."""
+    """Deletes (or counts) old previews, curves and refused messages, some at a time."""
     return Rubbish(
         previews=_delete(session, StagePreview, StagePreview.stage_id, _old_preview(keep), dry_run),
         curves=_delete(session, StageCurve, StageCurve.stage_id, _old_curve(keep), dry_run),
-        events=_delete(session, Event, Event.id, _old_event(keep), dry_run),
         refusals=_delete(session, RefusedMessage, RefusedMessage.id, _old_refusal(keep), dry_run),
     )
+
+
+def collect_events(
+    session: Session, keep: Keep, *, after: int = 0, dry_run: bool = False
+) -> tuple[Rubbish, int]:
+    """Deletes (or counts) the old ones among the next events in the order of their ids.
+
+    The events of jobs that failed stay for long, so whoever looked from the first on each time
+    would read them all each time. Of a job that succeeded the story is soon of no interest.
+
+    Args:
+        session: Its transaction.
+        keep: For how long what is kept.
+        after: The id to go on from, from the call before; 0 is the beginning.
+        dry_run: Only count.
+
+    Returns:
+        What was deleted, and the id to go on from: 0 when the young events are reached.
+    """
+    young = (Event.at >= _ago(keep.past_s)).label("young")
+    old = (Event.at < _ago(keep.days * DAY_S)).label("old")
+    query = select(Event.id, Event.job_id, young, old).where(Event.id > after)
+    rows = session.execute(query.order_by(Event.id).limit(MOST_ROWS)).all()
+    past = sorted({row.job_id for row in rows if row.job_id and not row.young})
+    done = select(Job.id).where(Job.id.in_(past), Job.status == JobStatus.SUCCEEDED)
+    told = set(session.scalars(done)) if past else set()
+    gone = [row.id for row in rows if row.old or (not row.young and row.job_id in told)]
+    if gone and not dry_run:
+        session.execute(delete(Event).where(Event.id.in_(gone)))
+    more = len(rows) == MOST_ROWS and not rows[-1].young
+    return Rubbish(events=len(gone)), rows[-1].id if more else 0
 
 
 def collect_artifacts(
@@ -174,14 +204,6 @@ def _old_curve(keep: Keep) -> ColumnElement[bool]:
         curve.stage_id == StageCurve.stage_id, curve.at >= _ago(keep.days * DAY_S)
     )
     return (StageCurve.at < _ago(keep.days * DAY_S)) & ~newer.exists()
-
-
-def _old_event(keep: Keep) -> ColumnElement[bool]:
-    """Of a job that succeeded the story is soon of no interest; of others it may be asked for."""
-    succeeded = select(Job.id).where(Job.id == Event.job_id, Job.status == JobStatus.SUCCEEDED)
-    return (Event.at < _ago(keep.days * DAY_S)) | (
-        (Event.at < _ago(keep.past_s)) & succeeded.exists()
-    )
 
 
 def _old_refusal(keep: Keep) -> ColumnElement[bool]:

@@ -110,6 +110,13 @@ def _collect(connection: Connection, keep: Keep, *, dry_run: bool) -> Rubbish:
         found += rows
         if dry_run or not rows.anything:
             break
+    after = -1
+    while after:
+        with transaction(connection.engine) as session:
+            rows, after = garbage.collect_events(
+                session, keep, after=max(after, 0), dry_run=dry_run
+            )
+        found += rows
     for shard in range(garbage.SHARDS):
         with transaction(connection.engine) as session:
             found += garbage.collect_artifacts(session, shard, keep, dry_run=dry_run)

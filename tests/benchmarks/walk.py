@@ -162,5 +162,7 @@ class Walk:
         self.fan_in()
         self.work(3)
         self.do("fold", counts.fold)
-        self.do("prune", lambda session: garbage.collect_rows(session, Keep(days=30)))
+        keep = Keep(days=30)
+        self.do("prune", lambda session: garbage.collect_rows(session, keep))
+        self.do("prune", lambda session: garbage.collect_events(session, keep))
         self.read()

@@ -23,8 +23,6 @@ pytestmark = pytest.mark.integration
 
 PAST, MORE, QUEUED = 2_000, 4_000, 120
 SLACK = 400  # rows: a tenth of what the past grows by; the planner may sort a short list
-# The collection of rubbish looks through the events of the last days, in the background.
-BACKGROUND = {"prune"}
 IDLE = {"health", "expire"}  # find nothing here: all is well, and no job has a deadline
 BY_BATCHES = 1.2  # the overview's list is of batches, of which there are more as well
 PARTS = {
@@ -60,8 +58,7 @@ def test_every_part_was_looked_at(walks: tuple[list[Look], list[Look]]) -> None:
 
 
 def test_no_growing_table_is_read_from_end_to_end(walks: tuple[list[Look], list[Look]]) -> None:
-    whole = [(x.part, x.whole, x.statement[:300]) for x in walks[1] if x.whole]
-    assert [found for found in whole if found[0] not in BACKGROUND] == []
+    assert [(x.part, x.whole, x.statement[:300]) for x in walks[1] if x.whole] == []
 
 
 def test_rows_read_do_not_grow_with_the_past(walks: tuple[list[Look], list[Look]]) -> None:
@@ -69,7 +66,7 @@ def test_rows_read_do_not_grow_with_the_past(walks: tuple[list[Look], list[Look]
     grown = {
         key: (before[key], rows)
         for key, rows in after.items()
-        if key in before and key[0] not in BACKGROUND and rows > BY_BATCHES * before[key] + SLACK
+        if key in before and rows > BY_BATCHES * before[key] + SLACK
     }
     assert not grown
 

@@ -54,6 +54,7 @@ def collect(engine: Engine, store: Store, keep: Keep, *, dry_run: bool = False) 
     """All that there is to collect; empty shards are left out."""
     with transaction(engine) as session:
         found = garbage.collect_rows(session, keep, dry_run=dry_run)
+        found += garbage.collect_events(session, keep, dry_run=dry_run)[0]
         keys = session.scalars(text("SELECT key FROM artifact")).all()
     for shard in sorted({int(key[:2], 16) for key in keys}):
         assert shard < SHARDS
@@ -233,6 +234,30 @@ def test_the_past_of_jobs_that_succeeded_goes_first(
     collect(engine, store, KEEP)
     with transaction(engine) as session:
         assert events.since(session, 0) == []
+
+
+def test_events_are_looked_through_some_at_a_time(
+    crew: Crew, engine: Engine, store: Store, ending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = register_portraits(engine, store, 6)
+    (bad,) = submit(engine, [hair_spec(*people[2:4])])
+    crew.work({"target": break_down()})
+    (good,) = run(crew, engine, ending, hair_spec(*people[:2]))
+    kept = len(view(engine, bad).events)
+    grow_old(engine, store, days=2)
+    (young,) = submit(engine, [hair_spec(*people[4:])])
+    crew.tick()
+    monkeypatch.setattr(garbage, "MOST_ROWS", 3)
+    deleted, after, rounds = 0, -1, 0
+    while after:
+        with transaction(engine) as session:
+            found, after = garbage.collect_events(session, KEEP, after=max(after, 0))
+        deleted, rounds = deleted + found.events, rounds + 1
+        assert found.events <= 3
+    assert deleted > 3 and rounds > kept // 3
+    assert view(engine, good).events == ()
+    assert len(view(engine, bad).events) == kept
+    assert view(engine, young).events
 
 
 def test_previews_of_stages_that_ended_go(crew: Crew, engine: Engine, store: Store, ending) -> None:
