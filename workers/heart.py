@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 PREVIEW_SIDE_PX = 256
 REASONS = {
     stages.Pulse.CANCEL: "its job was cancelled",
+    stages.Pulse.LATE: "its job's deadline passed",
     stages.Pulse.LOST: "its lease was lost",
 }
 PREVIEW_EVERY = 4  # a preview costs a rendered picture: one per so many progress writes; curves too
@@ -96,7 +97,8 @@ class Heart:
         """Takes the stage's report, and a snapshot of the stage where one is due.
 
         Raises:
-            Cancelled: The job was cancelled, another worker has the stage, or this one leaves.
+            Cancelled: The job was cancelled or is too late, another worker has the stage, or this
+                one leaves.
             StageTimeout: The stage is over its soft limit.
         """
         if self.pulse is not stages.Pulse.GO:

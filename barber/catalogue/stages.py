@@ -46,7 +46,8 @@ class Pulse(StrEnum):
     """What a heartbeat hears back."""
 
     GO = "go"
-    CANCEL = "cancel"  # cancelled, or too late: stop between two steps, then `hand_back`
+    CANCEL = "cancel"  # its job was cancelled: stop between two steps, then `hand_back`
+    LATE = "late"  # its job's deadline has passed: as for a cancel
     LOST = "lost"  # somebody else's stage by now: stop, and record nothing
 
 
@@ -90,13 +91,15 @@ def heartbeat(
             lease_until=flow.in_seconds(lease_s),
             **{name: value for name, value in told.items() if value is not None},
         )
-        .returning((Job.cancel_requested | _expired()).label("shall_stop"))
+        .returning(Job.cancel_requested.label("cancelled"), _expired().label("late"))
         .execution_options(synchronize_session=False)
     )
     row = session.execute(statement).one_or_none()
     if row is None:
         return Pulse.LOST
-    return Pulse.CANCEL if row.shall_stop else Pulse.GO
+    if row.cancelled:
+        return Pulse.CANCEL
+    return Pulse.LATE if row.late else Pulse.GO
 
 
 def _expired() -> ColumnElement[bool]:

@@ -92,12 +92,12 @@ def test_what_runs_hears_of_it_at_its_heartbeat(
         assert stages.heartbeat(session, claim, lease_s=30) is Pulse.GO
     let_it_pass(engine, job_id)
     with transaction(engine) as session:
-        assert stages.heartbeat(session, claim, lease_s=30) is Pulse.CANCEL
+        assert stages.heartbeat(session, claim, lease_s=30) is Pulse.LATE
     crew.tick()
     assert view(engine, job_id).row.status is JobStatus.RUNNING, "its worker has not answered yet"
     with transaction(engine) as session:
         if how == "hands back":
-            assert stages.hand_back(session, claim, "its job was cancelled")
+            assert stages.hand_back(session, claim, "its job's deadline passed")
         elif how == "errs":
             assert break_down(final=False)(session, claim)
         elif how == "finishes":

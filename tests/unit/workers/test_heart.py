@@ -39,7 +39,12 @@ def picture():
 
 
 @pytest.mark.parametrize(
-    ("pulse", "reason"), [(Pulse.CANCEL, "its job was cancelled"), (Pulse.LOST, "its lease")]
+    ("pulse", "reason"),
+    [
+        (Pulse.CANCEL, "its job was cancelled"),
+        (Pulse.LATE, "its job's deadline passed"),
+        (Pulse.LOST, "its lease"),
+    ],
 )
 def test_stage_stops_at_the_step_after_the_bad_news(pulse, reason):
     beating = heart()
