@@ -11,4 +11,4 @@ RUN pip install --no-cache-dir -c constraints.txt ".[workers]" \
     && install -d -o barber -g barber /var/lib/barber
 USER barber
 ENTRYPOINT ["barber", "worker"]
-CMD ["--device", "cpu", "--name", "gpu-0"]
+CMD ["--device", "cpu"]
