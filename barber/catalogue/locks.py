@@ -55,11 +55,16 @@ def keep_artifacts(session: Session, job_id: int) -> None:
 
 
 def guarded(session: Session, job_id: int, action: Callable[[], int]) -> int:
-    """Runs one job's part of a tick by itself: a bad job must not stop the others."""
+    """Runs one job's part of a tick by itself: a bad job must not stop the others.
+
+    Raises:
+        DBAPIError: The connection is lost, and with it the whole transaction.
+    """
     try:
         with session.begin_nested():
             return action()
     except Exception:
-        session.connection()  # a lost connection must stop the tick
+        if session.connection().invalidated:  # a lost one must stop the tick
+            raise
         logger.exception("a job's part of a tick failed", extra={"job_id": job_id})
         return 0

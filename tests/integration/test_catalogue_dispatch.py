@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
-from barber.catalogue import dispatch, jobs, outbox, workers
+from barber.catalogue import dispatch, jobs, locks, outbox, workers
 from barber.catalogue.db import transaction
 from barber.catalogue.status import EventKind, JobStatus, StageStatus, WorkerStatus
 from barber.catalogue.workers import Introduction
@@ -388,6 +391,25 @@ def test_one_bad_job_does_not_stop_the_tick(
     assert jobs_out(engine) == [good]
     assert caplog.records[0].job_id == bad  # type: ignore[attr-defined]
     assert [row.payload["job_id"] for row in crew.published()] == [good]
+
+
+def test_a_connection_lost_in_one_jobs_part_stops_the_tick(engine: Engine) -> None:
+    """It is told as what it is: a dispatcher outlives a database that is away, and no more."""
+    tried = []
+
+    def cut(session: Session) -> int:
+        tried.append("once")
+        session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        return 1
+
+    def tick() -> None:
+        with transaction(engine) as session:
+            for job_id in (1, 2):
+                locks.guarded(session, job_id, partial(cut, session))
+
+    with pytest.raises(OperationalError):
+        tick()
+    assert tried == ["once"]
 
 
 def test_one_dispatcher_leads(engine: Engine) -> None:
