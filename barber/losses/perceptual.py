@@ -1,14 +1,14 @@
 """LPIPS, whole and masked.
 
-Source: method 9.1 and 9.2; equal to the `lpips` package (net="vgg", version 0.1), from whose
-parts it is built. Features of a fixed target are computed once, by the caller.
+Source: method 9.1 and 9.2; equal to the `lpips` package (net="vgg", version 0.1), which brings the
+weights of the heads and is not imported: it loads torchvision whole, and with it torch's compiler,
+which takes longer than torch itself. Features of a fixed target are computed once, by the caller.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import lpips
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +17,8 @@ from barber.models.vgg import VGGFeatures
 
 MASKED_TAPS = 3  # the masked form reads the three finest feature maps only
 EPSILON = 1e-10
+# Of signed pictures: the mean and spread of the photographs that VGG was trained on.
+MEANS, SPREADS = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 # Below every non-zero squared length that occurs; keeps the root's derivative finite at zero.
 SMALLEST_SQUARE = 1e-30
 
@@ -40,6 +42,33 @@ def is_empty(mask: Tensor) -> bool:
     return any(bool((m.sum(dim=(1, 2, 3)) == 0).any()) for m in mask_levels(mask, MASKED_TAPS))
 
 
+class Scaling(nn.Module):
+    """A signed picture [N, 3, H, W] as VGG was trained to see one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift: Tensor
+        self.scale: Tensor
+        self.register_buffer("shift", torch.tensor(MEANS)[None, :, None, None])
+        self.register_buffer("scale", torch.tensor(SPREADS)[None, :, None, None])
+
+    def forward(self, image: Tensor) -> Tensor:
+        return (image - self.shift) / self.scale
+
+
+class Head(nn.Module):
+    """A weight for each channel: squared differences [N, C, h, w] to [N, 1, h, w]."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        # The entry is called `model.1.weight`: in training a dropout stood before it.
+        self.model = nn.Sequential(nn.Identity(), nn.Conv2d(channels, 1, 1, bias=False))
+
+    def forward(self, square: Tensor) -> Tensor:
+        weighted: Tensor = self.model(square)
+        return weighted
+
+
 class Perceptual(nn.Module):
     """The perceptual distance between signed pictures at loss size.
 
@@ -54,17 +83,15 @@ class Perceptual(nn.Module):
     def __init__(self, vgg: VGGFeatures, heads: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.vgg = vgg
-        self.scaling = lpips.ScalingLayer()
-        self.heads = nn.ModuleDict(
-            {f"lin{k}": lpips.NetLinLayer(c, use_dropout=True) for k, c in enumerate(vgg.channels)}
-        )
+        self.scaling = Scaling()
+        self.heads = nn.ModuleDict({f"lin{k}": Head(c) for k, c in enumerate(vgg.channels)})
         try:
             self.heads.load_state_dict(dict(heads))
         except RuntimeError as error:
             raise CheckpointError(
                 f"the LPIPS heads do not fit the VGG features: {error}"
             ) from error
-        self.eval()  # the heads' dropout is a training device; the distance never drops
+        self.eval()
 
     @property
     def taps(self) -> int:

@@ -85,6 +85,13 @@ def test_parents_and_publishers_stay_without_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_pool_children_load_no_torchvision_which_would_double_their_start():
+    modules = "barber.pipeline, barber.models.bundle, workers.bench"
+    code = f"import sys, {modules}; sys.exit(bool({{'torchvision', 'lpips'}} & set(sys.modules)))"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_rabbitmq_copies_the_queues_and_keeps_delays_itself(tmp_path):
     settings = Settings(database_url=DATABASE, broker_url="amqp://u:p@broker//", home=tmp_path)
     app = create_app(settings)
