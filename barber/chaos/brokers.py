@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -18,9 +19,8 @@ from barber.errors import SettingsError
 from barber.standalone.children import end_group, end_with_parent, last_line
 from barber.standalone.postgres import free_port
 
+RABBITMQ_DATA = "data"  # in the server's folder: what outlives its death
 START_S = 120.0  # RabbitMQ takes its time on a busy machine
-# Debian's /usr/sbin/rabbitmq-server changes the user; the script behind it does not.
-RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 
 
 class BrokerServer(ABC):
@@ -31,6 +31,7 @@ class BrokerServer(ABC):
     """
 
     name: str
+    programs: Sequence[str]  # names or paths, the first of which that is there is run
     greeting: bytes  # what the server answers when it is ready
 
     def __init__(self, folder: Path) -> None:
@@ -117,6 +118,7 @@ class Redis(BrokerServer):
     """A Redis that keeps nothing on the disk: killed, it has lost all messages."""
 
     name = "Redis"
+    programs = ("redis-server", "valkey-server")
     greeting = b"PING\r\n"
 
     @property
@@ -124,15 +126,16 @@ class Redis(BrokerServer):
         return f"redis://127.0.0.1:{self.port}/0"
 
     def _command(self) -> list[str]:
-        program = _found("redis-server", "valkey-server")
         where = ["--port", str(self.port), "--bind", "127.0.0.1"]
-        return [program, *where, "--appendonly", "no", "--save", ""]
+        return [_found(self.programs), *where, "--appendonly", "no", "--save", ""]
 
 
 class RabbitMQ(BrokerServer):
     """A RabbitMQ node: killed, it comes back with its durable queues and messages."""
 
     name = "RabbitMQ"
+    # Debian's /usr/sbin/rabbitmq-server changes the user; the script behind it does not.
+    programs = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
     greeting = b"AMQP\x00\x00\x09\x01"
 
     def __init__(self, folder: Path) -> None:
@@ -144,7 +147,7 @@ class RabbitMQ(BrokerServer):
         return f"amqp://guest:guest@127.0.0.1:{self.port}//"
 
     def _command(self) -> list[str]:
-        return [RABBITMQ if Path(RABBITMQ).exists() else _found("rabbitmq-server")]
+        return [_found(self.programs)]
 
     def _environment(self) -> dict[str, str]:
         (self.folder / "plugins").write_text("[].\n")
@@ -158,7 +161,7 @@ class RabbitMQ(BrokerServer):
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(self._node_port),
-            "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
+            "RABBITMQ_MNESIA_BASE": str(self.folder / RABBITMQ_DATA),
             "RABBITMQ_LOG_BASE": str(self.folder / "logs"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
             "RABBITMQ_CONFIG_FILE": str(self.folder / "none"),
@@ -192,10 +195,11 @@ class RabbitMQ(BrokerServer):
 SERVERS: dict[str, type[BrokerServer]] = {"rabbitmq": RabbitMQ, "redis": Redis}
 
 
-def _found(*names: str) -> str:
-    for name in names:
+def _found(programs: Sequence[str]) -> str:
+    for name in programs:
         if program := shutil.which(name):
             return program
     raise SettingsError(
-        f"{names[0]} is not installed: install it, or leave --broker out for the folder of messages"
+        f"{Path(programs[0]).name} is not installed: install it, or leave --broker out for the "
+        "folder of messages"
     )

