@@ -3,8 +3,11 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Files share servers, so each stays whole; they come in the order of tests/conftest.py. Most of
+# them wait most of the time.
+WHOLE_FILES := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo modes test check conformance ffhq-sized bench scaling chaos matrix model mutants constraints clean
+.PHONY: help setup demo modes test slow check conformance ffhq-sized bench scaling chaos matrix model mutants constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -21,8 +24,12 @@ modes: $(READY)  ## run every mode on drawn people and draw a contact sheet
 
 test: $(READY)  ## unit, conformance, integration and browser tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/unit
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" \
+	@OMP_NUM_THREADS=1 $(WHOLE_FILES) -n 3 -m "not slow" \
 	    tests/conformance tests/integration tests/browser
+
+slow: $(READY)  ## tests left out of `make test`: Redis and Valkey, a photograph of 23 megapixels
+	@OMP_NUM_THREADS=1 $(WHOLE_FILES) -n 2 -m slow \
+	    tests/integration tests/conformance/test_vectors.py -k "integration or face_alignment"
 
 check: $(READY)  ## ruff, mypy strict, import contracts
 	@$(BIN)/ruff check --quiet

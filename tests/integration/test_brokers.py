@@ -31,10 +31,13 @@ pytestmark = pytest.mark.integration
 POINTS = "align:mid:fail,reconstruct:mid:stop,target:before_finish:kill,align:after_claim:stop"
 
 
-# Valkey speaks Redis' language: its turn comes with `make matrix`.
+# The turn of Redis and Valkey, which speak one language, comes with `make slow` and `make matrix`.
+LATER = ("redis", "valkey")
+
+
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(b, marks=[pytest.mark.slow] if b == "valkey" else []) for b in BROKERS],
+    params=[pytest.param(b, marks=[pytest.mark.slow] if b in LATER else []) for b in BROKERS],
 )
 def studio(
     request: pytest.FixtureRequest, server_url: str, tmp_path_factory: pytest.TempPathFactory

@@ -1,53 +1,42 @@
-"""Workers that die, stall and leave: the job succeeds, and each stage does so once."""
+"""Workers that die, stall and leave: the job succeeds, and each stage does so once.
+
+Toy stages; that real ones go on where they were killed is shown in test_resume.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 
 from barber.catalogue import workers
 from barber.catalogue.db import transaction
 from barber.settings import Settings
-from barber.spec import ReconstructParams
 from tests.support.postgres import fresh_database
-from tests.support.system import QUICK, SHORT, Client, System, outcomes, write_tiny_bundle
+from tests.support.system import QUICK, System, outcomes, write_tiny_bundle
+from tests.support.toys import ToyClient, toy_settings
 from workers.endings import REFUSED_EXIT_CODE
 
 pytestmark = pytest.mark.integration
 
-LEASE_S = 4.0
-
-
-@pytest.fixture
-def settings(server_url, tmp_path):
-    write_tiny_bundle(tmp_path / "bundle")
-    with fresh_database(server_url) as url:
-        yield Settings(
-            database_url=url,
-            home=tmp_path / "home",
-            bundle=str(tmp_path / "bundle"),
-            **{**QUICK, "lease_s": LEASE_S, "grace_s": 8.0, "drain_s": 2.0},
-        )
-
 
 @contextmanager
-def running(settings, tmp_path):
-    with System(settings, tmp_path / "logs") as system:
-        system.start_dispatcher()
-        yield system, Client.of(system)
+def running(server_url, tmp_path, **changes):
+    with fresh_database(server_url) as url:
+        settings = toy_settings(url, tmp_path / "home", drain_s=1.0, **changes)
+        with System(settings, tmp_path / "logs") as system:
+            system.start_dispatcher()
+            yield system, ToyClient(system)
 
 
 @pytest.mark.matrix(3)
-def test_worker_killed_in_every_kind_of_stage_costs_an_attempt_each(settings, tmp_path):
+def test_worker_killed_in_every_kind_of_stage_costs_an_attempt_each(server_url, tmp_path):
     points = "target:mid,reconstruct:before_finish,align:mid,blend:after_claim"
-    with running(replace(settings, failpoint=points), tmp_path) as (system, client):
+    with running(server_url, tmp_path, failpoint=points) as (system, client):
         system.start_worker()
-        (job_id,) = client.submit(client.spec(1, 2), max_losses=20)
-        (job,) = system.wait_for_jobs([job_id], timeout_s=900)
+        (job,) = client.run(client.fresh(1, 2), max_losses=20)
 
     assert job.row.status == "succeeded", job.row.error
     assert all(ends.count("succeeded") == 1 for ends in outcomes(job).values())
@@ -57,39 +46,38 @@ def test_worker_killed_in_every_kind_of_stage_costs_an_attempt_each(settings, tm
 
 
 @pytest.mark.matrix(5)
-def test_worker_that_stalls_is_fenced_and_one_that_leaves_hands_its_stage_back(settings, tmp_path):
-    with running(settings, tmp_path) as (system, client):
+def test_worker_that_stalls_is_fenced_and_one_that_leaves_hands_its_stage_back(
+    server_url, tmp_path
+):
+    with running(server_url, tmp_path) as (system, client):
         system.start_worker("stalls", failpoint="reconstruct:before_finish:stop")
         system.wait_ready("stalls")
-        (job_id,) = client.submit(client.spec(1, 2), max_losses=20)
-        marker = settings.home / "failpoints" / "reconstruct-before_finish"
+        (job_id,) = client.submit(client.fresh(1, 2), max_losses=20)
+        marker = system.settings.home / "failpoints" / "reconstruct-before_finish"
         system.wait(marker.exists, "the worker to stall")
-        replacement = system.start_worker("works")
-        (job,) = system.wait_for_jobs([job_id], timeout_s=900)
+        system.start_worker("works")
+        (job,) = system.wait_for_jobs([job_id])
         assert job.row.status == "succeeded", job.row.error
 
         os.kill(pid_of(system, "stalls"), signal.SIGCONT)
         system.wait(lambda: "fenced" in flat(system, job_id), "the late write to be fenced")
         assert all(ends.count("succeeded") == 1 for ends in outcomes(system.job(job_id)).values())
 
-        (stalled,) = [process for process in system.processes if process.name == "stalls"]
-        stalled.kill()
-        endless = replace(SHORT, reconstruct=ReconstructParams(w_plus_steps=10**6, fs_steps=2))
-        (last_id,) = client.submit(client.spec(3, 4, params=endless))
-        system.wait(lambda: in_progress(system, last_id), "a stage to be under way")
-        assert replacement.stop(timeout_s=120) == 0
+        for process in system.processes[1:]:
+            process.kill()
+        leaving = system.start_worker("leaves", chaos="stage_s=60")
+        (last_id,) = client.submit(client.fresh(3, 4))
+        system.wait(lambda: held_by(system, last_id, "leaves"), "a stage to be under way")
+        assert leaving.stop(timeout_s=60) == 0
         assert "returned" in flat(system, last_id)
         assert all(s.losses == s.errors == 0 for s in system.job(last_id).stages)
         with transaction(system.engine) as session:
-            (row,) = [row for row in workers.listed(session) if row.name == "works"]
+            (row,) = [row for row in workers.listed(session) if row.name == "leaves"]
         assert row.status == "stopped"
 
 
-def in_progress(system, job_id):
-    return any(
-        stage.kind == "reconstruct" and stage.status == "running" and stage.progress
-        for stage in system.job(job_id).stages
-    )
+def held_by(system, job_id, name):
+    return any(stage.worker == name and stage.progress for stage in system.job(job_id).stages)
 
 
 def pid_of(system, name):
@@ -101,7 +89,10 @@ def flat(system, job_id):
     return [end for ends in outcomes(system.job(job_id)).values() for end in ends]
 
 
-def test_damaged_weights_stop_the_worker_with_a_sentence(settings, tmp_path):
+def test_damaged_weights_stop_the_worker_with_a_sentence(database_url, tmp_path):
+    write_tiny_bundle(tmp_path / "bundle")
+    home, bundle = tmp_path / "home", str(tmp_path / "bundle")
+    settings = Settings(database_url=database_url, home=home, bundle=bundle, **QUICK)
     weights = max((tmp_path / "bundle").glob("*.safetensors"), key=lambda p: p.stat().st_size)
     weights.write_bytes(weights.read_bytes()[:-1])
     with System(settings, tmp_path / "logs") as system:
