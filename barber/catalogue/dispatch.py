@@ -236,7 +236,25 @@ opened AS (
                PARTITION BY person ORDER BY priority DESC, turn, id) AS persons_turn
       FROM candidate LEFT JOIN busy USING (person)
 )
-SELECT id FROM ranked ORDER BY priority DESC, persons_turn, turn, id LIMIT :most
+SELECT id, priority FROM ranked ORDER BY priority DESC, persons_turn, turn, id LIMIT :most
+""")
+
+# The jobs of stages that lost their worker: these have waited for a lease already. Few at a time,
+# and in an index of their own.
+ORPHANED = text("""
+SELECT DISTINCT job.id, job.priority
+  FROM stage JOIN job ON job.id = stage.job_id
+             JOIN batch ON batch.id = job.batch_id
+             JOIN artifact ON artifact.key = stage.key
+ WHERE stage.status = 'pending' AND stage.losses > 0 AND stage.kind <> 'blend'
+   AND (stage.not_before IS NULL OR stage.not_before <= now())
+   AND artifact.status = 'missing'
+   AND NOT EXISTS (SELECT FROM artifact AS need
+                    WHERE need.key = ANY (stage.needs) AND need.status <> 'ready')
+   AND job.bundle = :bundle AND job.status IN ('queued', 'running')
+   AND NOT job.paused AND NOT batch.paused AND NOT job.cancel_requested
+   AND (job.deadline IS NULL OR job.deadline > now())
+ ORDER BY job.priority DESC, job.id LIMIT :most
 """)
 
 
@@ -272,13 +290,18 @@ def _out(session: Session) -> dict[str, int]:
 
 
 def _fill(session: Session, bundle: str, free: int) -> int:
-    """Hands out up to `free` stages of jobs on a bundle, and the rest of the last one's job."""
+    """Hands out up to `free` stages of jobs on a bundle, and the rest of the last one's job.
+
+    Of jobs of one priority those go first that lost a worker.
+    """
     if free <= 0:
         return 0
     sent = 0
     # Each job gives a stage at least, but for those that somebody holds at this moment.
     chosen = {"most": free + SPARE_CANDIDATES, "bundle": bundle}
-    for job_id in session.scalars(CANDIDATES, chosen).all():
+    found = [row for query in (ORPHANED, CANDIDATES) for row in session.execute(query, chosen)]
+    found.sort(key=lambda row: -row.priority)
+    for job_id in dict.fromkeys(row.id for row in found):
         if sent >= free:
             break
         sent += locks.guarded(session, job_id, partial(_hand_out, session, job_id))

@@ -223,6 +223,11 @@ class Stage(Base):
             "job_id",
             postgresql_where=text("kind = 'blend' AND status = 'pending' AND ready_at IS NOT NULL"),
         ),
+        Index(
+            "ix_stage_lost",
+            "job_id",
+            postgresql_where=text("status = 'pending' AND losses > 0"),
+        ),
         {"postgresql_with": {"fillfactor": 80}},
     )
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)

@@ -210,6 +210,29 @@ def test_a_small_batch_does_not_wait_for_a_large_one(
     assert set(jobs_out(engine)) == {*large[2:4], *small}
 
 
+def test_what_lost_its_worker_goes_before_all_else_of_its_priority(
+    crew: Crew, engine: Engine, portraits: list[PortraitKey]
+) -> None:
+    crew.settings = replace(crew.settings, window=2, backoff_s=0)
+    first = submit(engine, [alone(portrait) for portrait in portraits[:20]])
+    (urgent,) = submit(engine, [alone(portraits[20])], priority=1)
+    crew.tick()
+    assert set(jobs_out(engine)) == {urgent, first[0]}
+    held = [crew.claim(message) for message in crew.messages()]
+    (lost,) = [claim for claim in held if claim and claim.job_id == first[0]]
+    submit(engine, [alone(portrait) for portrait in portraits[21:29]], submitted_by="ann")
+    (more,) = submit(engine, [alone(portraits[29])], priority=1)
+    with transaction(engine) as session:
+        ran_out = "UPDATE stage SET lease_until = now() - interval '1 s' WHERE id = :id"
+        session.execute(text(ran_out), {"id": lost.stage_id})
+        assert dispatch.reap(session, crew.settings) == 1
+    crew.tick()
+    assert set(jobs_out(engine)) == {urgent, more}, "a higher priority goes first"
+    crew.settings = replace(crew.settings, window=3)
+    crew.tick()
+    assert set(jobs_out(engine)) == {urgent, more, first[0]}, "before all others"
+
+
 @pytest.mark.parametrize("what", ["everything", "batch", "job"])
 def test_what_is_paused_is_not_handed_out(
     crew: Crew, engine: Engine, portraits: list[PortraitKey], what: str
