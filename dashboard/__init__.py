@@ -40,6 +40,7 @@ def create_app(
         portraits,
         problems,
         record,
+        results,
         security,
     )
     from dashboard.hub import Hub
@@ -66,6 +67,7 @@ def create_app(
         audit,
         attention,
         live,
+        results,
     ):
         app.register_blueprint(noun.blueprint)
     access.check_declared(app)

@@ -8,7 +8,7 @@ import os
 from alembic import context
 from sqlalchemy import Connection, create_engine, text
 
-from barber.catalogue import counts, refusals, tables  # noqa: F401 (all are its metadata)
+from barber.catalogue import counts, refusals, review_tables, tables  # noqa: F401 (all are its metadata)
 from barber.catalogue.migrate import MIGRATION_LOCK
 from barber.settings import Settings
 

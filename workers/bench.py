@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from barber.catalogue import making, portraits, snapshots, stages
+from barber.catalogue import making, portraits, quality, snapshots, stages
 from barber.catalogue.db import transaction
 from barber.catalogue.originals import ARTIFACT_FILE
 from barber.catalogue.snapshots import SnapshotFiles
@@ -28,12 +28,14 @@ from barber.catalogue.store import Store, StoredFile
 from barber.errors import SnapshotError, StageError, StageHung, StoreError
 from barber.pixels import encode_labels_png, encode_png
 from barber.plan import ArtifactKey, StageKind, plan
+from barber.quality import Quality
 from barber.settings import Settings
 from barber.spec import PortraitKey
 from workers.endings import end_process
 from workers.failpoints import Failpoints, Point
 from workers.heart import Heart
 from workers.limits import Limits
+from workers.measuring import measure
 from workers.memory import release
 from workers.retry import BUG, OUT_OF_MEMORY, Action, Verdict, judge, sentence
 from workers.snapshots import Keeper, tidy
@@ -157,10 +159,21 @@ class Bench:
             artifact = self._compute_with_room(claim, heart, keeper)
             recipe = self._recipe(claim, artifact)
             files = self._store(claim, artifact, recipe)
+            found = self._measure(claim, artifact)
             self.failpoints.hit(kind, Point.BEFORE_FINISH)
-            return self._write(
-                lambda session: stages.finish(session, claim, files=files, recipe=recipe)
-            )
+
+            def finish(session: Session) -> bool:
+                is_mine = stages.finish(session, claim, files=files, recipe=recipe)
+                if is_mine and found is not None:
+                    quality.record(session, claim.planned.key, found)
+                return is_mine
+
+            return self._write(finish)
+
+    def _measure(self, claim: stages.Claim, artifact: Artifact) -> Quality | None:
+        return measure(
+            self.bundle, claim.spec, artifact, portrait=self._portrait, load=self._artifact
+        )
 
     def _give_up(self, claim: stages.Claim, error: StageHung) -> None:
         """Reports, in the heart's thread, a stage whose own thread hangs; ends the process."""

@@ -114,6 +114,9 @@ class ToyBench(Bench):
         )
         self._rules = rules
 
+    def _measure(self, claim: stages.Claim, artifact: Any) -> None:
+        """A toy's result has no numbers."""
+
     def _run(self, claim: stages.Claim, heart: Heart, snapshot: bytes | None) -> Any:
         """Sleeps through a few steps, then joins the digests of what the stage reads.
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from barber.catalogue.people_tables import Audit, Via
@@ -35,6 +35,13 @@ class Verb(StrEnum):
     MAKE_LINK = "make login link"
     ADD_TOKEN = "add token"  # noqa: S105  # a verb
     REVOKE_TOKEN = "revoke token"  # noqa: S105  # a verb
+    ACCEPT = "accept"
+    REJECT = "reject"
+    CLEAR_VERDICT = "clear verdict"
+    UNDO = "undo"
+    PAINT = "paint mask"
+    MAKE_STUDY = "make study"
+    CLOSE_STUDY = "close study"
 
 
 class Actor(str):
@@ -101,8 +108,12 @@ def record(
     job_id: int | None = None,
     subject: str | None = None,
     data: Mapping[str, Any] | None = None,
+    entry_id: int | None = None,
 ) -> None:
-    """Writes an entry; `by` is an `Actor` wherever a person is behind it."""
+    """Writes an entry; `by` is an `Actor` wherever a person is behind it.
+
+    `entry_id` is a number from `next_id`, for what has to name the entry before it is written.
+    """
     if not isinstance(by, Actor):
         by = Actor(by or "somebody", via=Via.SYSTEM)
     values = {
@@ -118,7 +129,14 @@ def record(
         "why": why,
         "data": dict(data or {}),
     }
-    session.execute(insert(Audit).values(**values))
+    session.execute(insert(Audit).values(**values, **({"id": entry_id} if entry_id else {})))
+
+
+def next_id(session: Session) -> int:
+    """A number for an entry to come."""
+    sequence = func.pg_get_serial_sequence(Audit.__tablename__, "id")
+    found: int = session.scalars(select(func.nextval(sequence))).one()
+    return found
 
 
 def entries(

@@ -28,7 +28,7 @@ from barber.losses.perceptual import Perceptual
 from barber.manifest import FileRecord, Manifest
 from barber.models.checkpoints import PERCEPTUAL_FILE, load_strict, read_tensors, split_perceptual
 from barber.models.untrusted import plain_tensors, read_pickle
-from barber.models.vgg import VGGFeatures, VGGWidths
+from barber.models.vgg import VGGFeatures, VGGWidths, has_imagenet
 from barber.pixels import Pixels, resize
 from barber.stages.pictures import to_signed
 
@@ -46,12 +46,6 @@ class Titles:
     lpips: str
     frechet: str
     notes: tuple[str, ...]  # a sentence each
-
-
-def has_imagenet(manifest: Manifest) -> bool:
-    """Whether the bundle's features and heads were made of the public files that LPIPS names."""
-    brought = {"vgg", "lpips"} <= manifest.origins.keys()
-    return brought and VGGWidths.from_json(manifest.vgg) == VGGWidths()
 
 
 def check_features(path: Path, manifest: Manifest) -> None:

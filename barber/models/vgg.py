@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from barber.errors import CheckpointError
+from barber.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,12 @@ class VGGWidths:
             return cls(tuple((int(c), int(count)) for c, count in data["blocks"]))
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"the manifest's VGG widths cannot be read: {error}") from error
+
+
+def has_imagenet(manifest: Manifest) -> bool:
+    """Whether the bundle's features and heads were made of the public files that LPIPS names."""
+    brought = {"vgg", "lpips"} <= manifest.origins.keys()
+    return brought and VGGWidths.from_json(manifest.vgg) == VGGWidths()
 
 
 class VGGFeatures(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboard.api import attention, changing, people, reading, results, submitting
+from dashboard.api import attention, changing, people, reading, results, reviewing, submitting
 from dashboard.api.endpoint import blueprint, spec
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "people",
     "reading",
     "results",
+    "reviewing",
     "spec",
     "submitting",
 ]

@@ -151,6 +151,13 @@ def test_every_described_route_answers_as_described(api):
         "GET /jobs/{}": api.get(f"/jobs/{failed}"),
         "GET /jobs/{}/result.png": api.get(f"/jobs/{failed}/result.png"),
         "GET /jobs/{}/recipe.json": api.get(f"/jobs/{failed}/recipe.json"),
+        "GET /jobs/{}/review": api.get(f"/jobs/{failed}/review"),
+        "GET /results": api.get("/results"),
+        "POST /results/archive": api.post("/results/archive", {"jobs": [failed]}),
+        "POST /results/verdicts": (
+            verdict := api.post("/results/verdicts", {"decision": "accepted", "jobs": [failed]})
+        ),
+        "POST /results/undo": api.post("/results/undo", {"deed": verdict.json["deed"]}),
         "POST /jobs/{}/retry": api.post(f"/jobs/{failed}/retry", {"from_kind": "blend"}),
         "POST /jobs/{}/pause": api.post(f"/jobs/{waiting}/pause", why),
         "POST /jobs/{}/resume": api.post(f"/jobs/{waiting}/resume", why),
@@ -430,7 +437,7 @@ def test_a_batch_comes_as_a_zip_with_recipes(api):
     assert answer.headers["Content-Disposition"] == "attachment; filename=night.zip"
     with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
         names = sorted(archive.namelist())
-        assert names == ["job-1.json", "job-1.png", "job-2.json", "job-2.png"]
+        assert names == ["job-1.json", "job-1.png", "job-2.json", "job-2.png", "results.csv"]
         assert archive.testzip() is None
         recipe = json.loads(archive.read("job-1.json"))
         png = archive.read("job-1.png")
@@ -456,7 +463,7 @@ def test_a_damaged_result_leaves_the_others_in_the_zip(api):
     path.chmod(0o644)
     path.write_bytes(b"damaged")
     with zipfile.ZipFile(io.BytesIO(api.get(f"/batches/{batch}/results.zip").data)) as archive:
-        assert archive.namelist() == ["missing.txt"]
+        assert archive.namelist() == ["results.csv", "missing.txt"]
         assert f"job {row.id}" in archive.read("missing.txt").decode()
 
 

@@ -18,12 +18,11 @@ from barber.evaluation.features import (
     check_features,
     check_inception,
     frechet,
-    has_imagenet,
     load_inception,
 )
 from barber.manifest import Manifest, Origin
 from barber.models.checkpoints import PERCEPTUAL_FILE, write_tensors
-from barber.models.vgg import VGGWidths
+from barber.models.vgg import VGGWidths, has_imagenet
 from tests.support.tiny_bundle import tiny_bundle, tiny_manifest
 
 RNG = np.random.default_rng(7)
