@@ -272,4 +272,6 @@ def _pictures(session: Session, keys: Iterable[str]) -> dict[str, str]:
     query = select(ArtifactFile.artifact_key, ArtifactFile.sha256).where(
         ArtifactFile.artifact_key.in_(list(keys)), ArtifactFile.media_type == PNG
     )
-    return {row.artifact_key: row.sha256 for row in session.execute(query)}
+    # Of several the first by name: what the parser saw comes behind the picture itself.
+    rows = session.execute(query.order_by(ArtifactFile.name.desc()))
+    return {row.artifact_key: row.sha256 for row in rows}
