@@ -30,6 +30,7 @@ def create_app(
         attention,
         audit,
         batches,
+        bulk,
         doors,
         filters,
         health,
@@ -68,6 +69,7 @@ def create_app(
         attention,
         live,
         results,
+        bulk,
     ):
         app.register_blueprint(noun.blueprint)
     access.check_declared(app)

@@ -96,7 +96,7 @@ def _group(session: Session, key: str) -> DeadGroup:
 
 
 def _jobs_of(group: DeadGroup) -> Selection:
-    return Selection(cause=group.common, owner=access.owner())
+    return Selection(cause=group.common.key, owner=access.owner())
 
 
 def _retried(group: DeadGroup, why: str) -> Iterator[JobVerdict]:

@@ -26,6 +26,8 @@ GLYPHS: dict[str, str] = {
     "draining": "◔",
     "stopped": "–",
     "lost": "✕",
+    "waiting": "○",
+    "done": "✓",
 }
 
 HINTS: dict[str, str] = {
@@ -42,6 +44,8 @@ HINTS: dict[str, str] = {
     "draining": "was told to stop: takes nothing new, finishes or hands back",
     "stopped": "ended in good order",
     "lost": "fell silent; what it held comes back by itself",
+    "waiting": "waits for the dispatcher",
+    "done": "every job was looked at",
 }
 
 

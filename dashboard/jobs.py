@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,15 +11,15 @@ from flask.typing import ResponseReturnValue
 
 from barber.catalogue import jobs, owners
 from barber.catalogue.jobs import JobView, StageView
+from barber.catalogue.listing import Sort
 from barber.catalogue.people_tables import Role
 from barber.catalogue.status import JobStatus, StageStatus
-from barber.errors import InputError
 from barber.plan import PlannedStage, StageKind, plan
 from barber.spec import JobSpec
-from dashboard import access, live, record
+from dashboard import access, job_filter, live, record
 from dashboard.graph import lay_out
 from dashboard.inputs import inputs, stage_words
-from dashboard.paging import page_of, place, whole_number
+from dashboard.paging import whole_number
 
 blueprint = Blueprint("jobs", __name__)
 
@@ -44,27 +43,24 @@ class StageCard:
 @blueprint.get("/jobs")
 @access.needs(Role.VIEWER)
 def index() -> ResponseReturnValue:
-    """All jobs, newest first, of one status or batch when asked."""
-    status, batch_id = status_asked(request.args), whole_number(request.args, "batch")
-    before = place(request.args)
+    """The jobs that a filter meets; the address is the filter."""
+    asked = job_filter.asked(request.args, access.owner())
     with record.transaction() as session:
-        mine = access.owner()
+        mine, batch_id = access.owner(), asked.chosen.batch_id
         batch = jobs.batch(session, batch_id, owner=mine) if batch_id is not None else None
-        found = page_of(
-            lambda limit: jobs.jobs(
-                session, batch_id=batch_id, status=status, limit=limit, before=before, owner=mine
-            ),
-            key=lambda row: row.id,
-        )
+        found = job_filter.page(session, asked.chosen, sort=asked.sort, before=asked.before)
     return live.render(
         "jobs.html",
         "_jobs.html",
         poll_s=LIST_POLL_S,
         page=found,
-        status=status,
+        asked=asked,
+        one={name: values[-1] for name, values in asked.arguments.items()},
         batch=batch,
-        before=before,
         statuses=tuple(JobStatus),
+        stages=tuple(StageKind),
+        sorts=tuple(Sort),
+        operates=access.may(Role.OPERATOR),
         now=datetime.now(UTC),
     )
 
@@ -103,18 +99,6 @@ def cancel(job_id: int) -> ResponseReturnValue:
         owners.check_job(session, job_id, access.owner())
         jobs.cancel(session, job_id, by=access.by(), why=WHY)
     return redirect(url_for("jobs.show", job_id=job_id), 303)
-
-
-def status_asked(arguments: Mapping[str, str]) -> JobStatus | None:
-    """The `status` of an address; InputError when there is no such status."""
-    text = arguments.get("status", "")
-    if not text:
-        return None
-    try:
-        return JobStatus(text)
-    except ValueError:
-        known = ", ".join(JobStatus)
-        raise InputError(f"status {text[:40]!r} is unknown: use one of {known}") from None
 
 
 def facts_of(view: JobView, now: datetime, *, operates: bool) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class Page(Generic[T]):
     """The rows of one page and where the next one begins."""
 
     rows: Sequence[T]
-    next: int | None  # give this as `before`; None on the last page
+    next: int | str | None  # give this as `before`; None on the last page
 
 
 def page_of(

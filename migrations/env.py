@@ -8,7 +8,13 @@ import os
 from alembic import context
 from sqlalchemy import Connection, create_engine, text
 
-from barber.catalogue import counts, refusals, review_tables, tables  # noqa: F401 (all are its metadata)
+from barber.catalogue import (  # noqa: F401 (all are its metadata)
+    bulk_tables,
+    counts,
+    refusals,
+    review_tables,
+    tables,
+)
 from barber.catalogue.migrate import MIGRATION_LOCK
 from barber.settings import Settings
 

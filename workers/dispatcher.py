@@ -25,7 +25,16 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from barber.catalogue import counts, deadlines, dispatch, garbage, outbox, refusals, snapshots
+from barber.catalogue import (
+    bulk_actions,
+    counts,
+    deadlines,
+    dispatch,
+    garbage,
+    outbox,
+    refusals,
+    snapshots,
+)
 from barber.catalogue import workers as roster
 from barber.catalogue.db import open_engine, transaction
 from barber.catalogue.snapshots import SnapshotFiles
@@ -48,6 +57,7 @@ PRESENCE = "dispatcher"
 PRESENCE_S = 2.0  # between two signs of life
 LONGEST_PAUSE_S = 5.0  # between two tries while the database is away
 FOLD_S = 5.0  # between two foldings of the jobs' counters
+BULK_S = 0.5  # of a round, for what is done to many jobs: the ticks must go on meanwhile
 PRUNE_S = 60.0  # between two shards of what is deleted: all are seen in some four hours
 ROWS_EVERY = 16  # shards: old previews are looked for less often, for they are read in one go
 ABANDONED_S = 3600.0  # a half-written file that old belongs to a process that is gone
@@ -98,6 +108,7 @@ class Dispatcher:
                 self.fold()
                 self.prune()
                 self.sweep_snapshots()
+                bulk_actions.work_off(self.engine, seconds=BULK_S)
                 pause_s = self.settings.tick_s
             except (OperationalError, InterfaceError) as error:
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

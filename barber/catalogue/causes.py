@@ -7,9 +7,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import func, select
 
-from barber.catalogue.status import JobStatus, StageStatus
+from barber.catalogue.status import StageStatus
 from barber.catalogue.tables import Job, Stage
 
 # Numbers, digests and names in quotes differ between jobs that failed of one cause.
@@ -39,12 +39,3 @@ class Cause:
         """A short name for it, the same in every process."""
         parts = "\0".join(part or "" for part in (self.stage, self.error_class, self.words))
         return hashlib.sha256(parts.encode()).hexdigest()[:16]
-
-    def where(self) -> list[ColumnElement[bool]]:
-        """The conditions on `Job`: it failed for good of this."""
-        return [
-            Job.status == JobStatus.FAILED,
-            Job.error_class.is_not_distinct_from(self.error_class),
-            WORDS.is_not_distinct_from(self.words),
-            FIRST_FAILED.is_not_distinct_from(self.stage),
-        ]

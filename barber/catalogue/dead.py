@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, func, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy.orm import Session, aliased
 
 from barber.catalogue import outbox, refusals
 from barber.catalogue.causes import FIRST_FAILED, WORDS, Cause
@@ -47,7 +46,7 @@ class DeadGroup:
     stage: str | None  # kind of the stage that failed first
     error_class: str
     cause: str  # the error without what differs from job to job
-    example: str  # one error in full
+    example: str  # the latest error in full
     jobs: int
     latest_jobs: tuple[int, ...]  # up to five ids, newest first
     latest_at: datetime
@@ -94,35 +93,38 @@ def dead(session: Session, *, owner: int | None = None) -> Dead:
     )
 
 
-def groups(session: Session, *, owner: int | None = None) -> tuple[DeadGroup, ...]:
-    """The jobs that failed for good by cause, the largest groups first, 100 at most."""
-    failed = (
+def groups(
+    session: Session, *, owner: int | None = None, most: int = MOST_GROUPS
+) -> tuple[DeadGroup, ...]:
+    """The jobs that failed for good by cause, the largest groups first."""
+    counted = (
+        select(Job.cause, func.count().label("jobs"), func.max(Job.id).label("newest"))
+        .where(Job.status == JobStatus.FAILED, Job.cause.is_not(None), *_whose(owner))
+        .group_by(Job.cause)
+        .order_by(func.count().desc(), func.max(Job.id).desc())
+        .limit(most)
+        .subquery()
+    )
+    other = aliased(Job)
+    latest = (
+        select(other.id)
+        .where(other.cause == counted.c.cause, *_whose(owner, other))
+        .order_by(-other.id)
+        .limit(EXAMPLES)
+        .correlate(counted)
+    )
+    query = (
         select(
-            Job.id,
+            counted.c.jobs,
+            func.array(latest.scalar_subquery()).label("latest_jobs"),
             Job.error_class,
-            Job.error,
-            Job.finished_at,
+            Job.error.label("example"),
+            Job.finished_at.label("latest_at"),
             FIRST_FAILED.label("kind"),
             WORDS.label("cause"),
         )
-        .where(Job.status == JobStatus.FAILED, *_whose(owner))
-        .subquery()
-    )
-    newest = aggregate_order_by(failed.c.id, failed.c.id.desc())
-    ids = func.array_agg(newest, type_=ARRAY(BigInteger))[1:EXAMPLES]
-    query = (
-        select(
-            failed.c.kind,
-            failed.c.error_class,
-            failed.c.cause,
-            func.count().label("jobs"),
-            ids.label("latest_jobs"),
-            func.max(failed.c.finished_at).label("latest_at"),
-            func.min(failed.c.error).label("example"),
-        )
-        .group_by(failed.c.kind, failed.c.error_class, failed.c.cause)
-        .order_by(func.count().desc(), func.max(failed.c.finished_at).desc())
-        .limit(MOST_GROUPS)
+        .join(Job, Job.id == counted.c.newest)
+        .order_by(counted.c.jobs.desc(), counted.c.newest.desc())
     )
     return tuple(
         DeadGroup(
@@ -141,8 +143,8 @@ def groups(session: Session, *, owner: int | None = None) -> tuple[DeadGroup, ..
     )
 
 
-def _whose(owner: int | None) -> list[ColumnElement[bool]]:
-    return [] if owner is None else [owned(owner)]
+def _whose(owner: int | None, job: Any = Job) -> list[ColumnElement[bool]]:
+    return [] if owner is None else [owned(owner, job)]
 
 
 def _retry(error_class: str, kind: str | None) -> str:

@@ -6,6 +6,8 @@ numbers are in use. `owner` is `PersonRow.owner`: None for people who see everyt
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
@@ -13,9 +15,10 @@ from barber.catalogue.tables import Batch, Job, Stage
 from barber.errors import NotFound
 
 
-def owned(owner: int) -> ColumnElement[bool]:
-    """The condition on `Job` that it is of a batch of this person."""
-    return Job.batch_id.in_(select(Batch.id).where(Batch.owner_id == owner))
+def owned(owner: int, job: Any = Job) -> ColumnElement[bool]:
+    """The condition on `Job`, or an alias of it, that it is of a batch of this person."""
+    mine: ColumnElement[bool] = job.batch_id.in_(select(Batch.id).where(Batch.owner_id == owner))
+    return mine
 
 
 def check_batch(session: Session, batch_id: int, owner: int | None) -> None:

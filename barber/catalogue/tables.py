@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     CheckConstraint,
     Computed,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Index,
     Text,
     UniqueConstraint,
+    event,
     func,
     text,
 )
@@ -38,6 +40,17 @@ from barber.catalogue.status import (
     WorkerStatus,
 )
 from barber.plan import StageKind
+
+# What the index of job_trigrams is made with; migrations make it in a catalogue that has one.
+TRIGRAMS = """
+CREATE FUNCTION job_trigrams(name text, error text) RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1000 AS $$
+    SELECT coalesce(array_agg(DISTINCT substr(lower(phrase), place, 3)), '{}')
+      FROM (VALUES (left(name, 400)), (left(error, 400))) AS told (phrase)
+     CROSS JOIN LATERAL generate_series(1, length(phrase) - 2) AS place
+$$
+"""
+event.listen(Base.metadata, "before_create", DDL(TRIGRAMS))  # type: ignore[no-untyped-call]
 
 FINAL_JOB = _one_of("status", [s for s in JobStatus if s.final])
 FINAL_STAGE = _one_of("status", [s for s in StageStatus if s.final])
@@ -118,6 +131,29 @@ class Job(Base):
             "deadline",
             postgresql_where=text("deadline IS NOT NULL AND status IN ('queued', 'running')"),
         ),
+        Index(
+            "ix_job_cause_newest",
+            "cause",
+            text("(- id)"),
+            postgresql_where=text("cause IS NOT NULL"),
+        ),
+        Index(
+            "ix_job_error_newest",
+            "error_class",
+            text("(- id)"),
+            postgresql_where=text("error_class IS NOT NULL"),
+        ),
+        Index("ix_job_bundle_newest", "bundle_name", text("(- id)")),
+        Index("ix_job_priority", "priority", "id"),
+        Index("ix_job_created_at", "created_at"),
+        Index(
+            "ix_job_ended",
+            "finished_at",
+            "status",
+            postgresql_where=text("finished_at IS NOT NULL"),
+        ),
+        Index("ix_job_updated", text("COALESCE(finished_at, started_at, created_at)"), "id"),
+        Index("ix_job_words", text("job_trigrams(name, error)"), postgresql_using="gin"),
     )
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id"))
@@ -138,6 +174,7 @@ class Job(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    cause: Mapped[str | None]  # `Cause.key` of a failed job; written by a trigger alone
 
 
 class Artifact(Base):
@@ -228,6 +265,7 @@ class Stage(Base):
             "job_id",
             postgresql_where=text("status = 'pending' AND losses > 0"),
         ),
+        Index("ix_stage_failed", "kind", "job_id", postgresql_where=text("status = 'failed'")),
         {"postgresql_with": {"fillfactor": 80}},
     )
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,8 +11,9 @@ from sqlalchemy import ColumnElement, SQLColumnExpression, case, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from barber.catalogue import counts, events, workers
+from barber.catalogue import counts, events, listing, workers
 from barber.catalogue.events import EventRow
+from barber.catalogue.listing import Place
 from barber.catalogue.portraits import PortraitRow, portraits
 from barber.catalogue.selection import Selection
 from barber.catalogue.status import JobStatus, Outcome, StageStatus
@@ -202,25 +203,24 @@ def jobs(
     session: Session,
     *,
     batch_id: int | None = None,
-    status: str | None = None,
+    status: JobStatus | None = None,
     limit: int = 50,
     before: int | None = None,
     owner: int | None = None,
-    chosen: Selection | None = None,
 ) -> list[JobRow]:
     """Jobs, newest first; `before` continues below that id, `owner` sees theirs alone."""
-    where = [] if chosen is None else chosen.where()
-    if owner is not None:
-        where.append(Batch.owner_id == owner)
-    if batch_id is not None:
-        where.append(Job.batch_id == batch_id)
-    if status is not None:
-        where.append(Job.status == status)
-    # Where a condition has an index of its own it is ordered by -id (see the migration).
-    newest = -Job.id if where else Job.id.desc()
-    if before is not None:
-        where.append(-Job.id > -before if where else Job.id < before)
-    return [_job_row(*found) for found in _job_rows(session, *where, order=newest, limit=limit)]
+    statuses = () if status is None else (JobStatus(status),)
+    chosen = Selection(batch_id=batch_id, statuses=statuses, owner=owner)
+    place = None if before is None else Place(before)
+    found = listing.page(session, chosen, limit=limit, after=place)
+    return rows_of(session, [place.job_id for place in found])
+
+
+def rows_of(session: Session, job_ids: Sequence[int]) -> list[JobRow]:
+    """These jobs as rows of a list, in the order given."""
+    found = _job_rows(session, Job.id.in_(job_ids), order=Job.id, limit=len(job_ids))
+    rows = {row.id: _job_row(row, progress, file) for row, progress, file in found}
+    return [rows[job_id] for job_id in job_ids if job_id in rows]
 
 
 def job(session: Session, job_id: int, *, owner: int | None = None) -> JobView:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dashboard.api import attention, changing, people, reading, results, reviewing, submitting
+from dashboard.api import attention, bulk, changing, people, reading, results, reviewing, submitting
 from dashboard.api.endpoint import blueprint, spec
 
 __all__ = [
     "attention",
     "blueprint",
+    "bulk",
     "changing",
     "people",
     "reading",

@@ -11,7 +11,7 @@ from barber.catalogue import jobs
 from barber.catalogue.jobs import AttemptRow, BatchRow, JobRow, JobView, StageView
 from barber.catalogue.people_tables import Role
 from barber.catalogue.selection import Selection
-from dashboard import access, record
+from dashboard import access, job_filter, record
 from dashboard.api import shapes
 from dashboard.api.endpoint import endpoint
 from dashboard.paging import Page, page_of
@@ -41,16 +41,12 @@ def batch(batch_id: int) -> dict[str, Any]:
 
 @endpoint("GET", "/jobs", role=Role.VIEWER, answer=shapes.Jobs, tag="jobs")
 def index(query: shapes.JobsAsked) -> dict[str, Any]:
-    """Jobs that meet every condition, newest first."""
+    """Jobs that meet every condition, in the order asked for."""
     with record.transaction() as session:
         if query.batch is not None:
             jobs.batch(session, query.batch, owner=access.owner())  # raises where there is none
-        page = page_of(
-            lambda limit: jobs.jobs(
-                session, chosen=selection_of(query), limit=limit, before=query.before
-            ),
-            key=lambda row: row.id,
-            size=query.limit,
+        page = job_filter.page(
+            session, selection_of(query), sort=query.sort, before=query.before, size=query.limit
         )
     return {"jobs": [job_facts(row) for row in page.rows], "next": next_of(page)}
 
@@ -74,7 +70,10 @@ def selection_of(asked: shapes.Filter, job_ids: tuple[int, ...] = ()) -> Selecti
         statuses=tuple(asked.status),
         stage=asked.failed_in,
         error_class=asked.error,
+        cause=asked.cause,
         bundle=asked.bundle,
+        person=asked.person,
+        priority=asked.priority,
         text=asked.text,
         since=asked.since,
         until=asked.until,
@@ -82,12 +81,12 @@ def selection_of(asked: shapes.Filter, job_ids: tuple[int, ...] = ()) -> Selecti
     )
 
 
-def next_of(page: Page[Any]) -> str | None:
+def next_of(page: Page[Any], key: str = "before") -> str | None:
     """The path of the next page, with the same filter."""
     if page.next is None:
         return None
     arguments: dict[str, Any] = {key: request.args.getlist(key) for key in request.args}
-    arguments["before"] = str(page.next)
+    arguments[key] = str(page.next)
     return url_for(str(request.endpoint), **arguments)
 
 

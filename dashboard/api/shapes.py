@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from barber.catalogue.audit import Verb
+from barber.catalogue.listing import Sort
 from barber.catalogue.people_tables import Role, Via
 from barber.catalogue.status import JobStatus, Outcome, StageStatus
 from barber.plan import StageKind
@@ -64,15 +65,27 @@ class Filter(Asked):
     status: list[JobStatus] = Field(default_factory=list)
     failed_in: StageKind | None = Field(None, description="A stage of this kind has failed.")
     error: str | None = Field(None, max_length=100, description="Class of the error.")
+    cause: str | None = Field(None, pattern="^[0-9a-f]{16}$", description="`key` of a failure.")
     bundle: str | None = Field(None, max_length=200)
-    text: str | None = Field(None, max_length=200, description="In the name or the error.")
+    person: str | None = Field(None, max_length=200, description="Who submitted it.")
+    priority: Priority | None = None
+    text: str | None = Field(
+        None,
+        min_length=3,
+        max_length=200,
+        description="In the job's name, its error or its batch's name; or an artifact's key.",
+    )
     since: datetime | None = Field(None, description="Submitted then or later.")
     until: datetime | None = Field(None, description="Submitted before.")
     mine: bool = Field(False, description="Of own batches alone.")
 
 
-class JobsAsked(Filter, Paging):
+class JobsAsked(Filter):
     """A page of jobs."""
+
+    sort: Sort = Sort.NEWEST
+    before: str | None = Field(None, max_length=40, description="The page after this place.")
+    limit: int = Field(50, ge=1, le=200)
 
 
 class Batch(Given):
@@ -130,7 +143,7 @@ class Job(Given):
 
 
 class Jobs(Given):
-    """A page of jobs, newest first."""
+    """A page of jobs, in the order asked for."""
 
     jobs: list[Job]
     next: str | None

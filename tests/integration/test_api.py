@@ -139,6 +139,7 @@ def test_every_described_route_answers_as_described(api):
     waiting = api.get(f"/jobs?batch={late}").json["jobs"][0]["id"]
     with transaction(api.engine) as session:
         token_id = jobs_token(session)
+    bulk_asked = {"verb": "cancel", "why": "tests"}
     why, vera = {"why": "tests"}, {"name": "vera", "password": PASSWORD}
     calls = {
         "GET /batches": api.get("/batches"),
@@ -166,6 +167,11 @@ def test_every_described_route_answers_as_described(api):
         "POST /jobs/actions": api.post(
             "/jobs/actions", {"action": "retry", "filter": {"batch": late}, **why}
         ),
+        "POST /bulk": (bulk := api.post("/bulk", {**bulk_asked, "filter": {"batch": late}})),
+        "GET /bulk": api.get("/bulk"),
+        "GET /bulk/{}": api.get(f"/bulk/{bulk.json['bulk']['id']}"),
+        "GET /bulk/{}/jobs": api.get(f"/bulk/{bulk.json['bulk']['id']}/jobs?limit=1"),
+        "POST /bulk/{}/stop": api.post(f"/bulk/{bulk.json['bulk']['id']}/stop", {}),
         "POST /batches/{}/cancel": api.post(f"/batches/{late}/cancel", why),
         "POST /portraits": api.post("/portraits", data=face(1)),
         "POST /tables": api.post("/tables", data=table("anna.png,berta.png", "anna.png")),

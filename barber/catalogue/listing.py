@@ -1,0 +1,110 @@
+"""The pages of a list of jobs: any filter in any order, each page below a key and not a number.
+
+A page holds still while new jobs arrive, and the hundredth costs what the first does.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Self
+
+from sqlalchemy import ColumnElement, func, literal, select, tuple_
+from sqlalchemy.orm import Session
+
+from barber.catalogue.selection import MAX_ID, Selection
+from barber.catalogue.tables import Job
+from barber.errors import InputError
+
+UPDATED = func.coalesce(Job.finished_at, Job.started_at, Job.created_at)  # its last great change
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+PLACE = re.compile(r"(?:(-?[0-9]{1,18})\.)?([0-9]{1,19})", re.ASCII)
+
+
+class Sort(StrEnum):
+    """The orders of a list of jobs."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    PRIORITY = "priority"  # the highest first; equal ones newest first
+    UPDATED = "updated"  # begun or ended last
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page ends: the next one begins after this job."""
+
+    job_id: int
+    value: int | None = None  # its priority, or its time in microseconds since 1970
+
+    def __str__(self) -> str:
+        return str(self.job_id) if self.value is None else f"{self.value}.{self.job_id}"
+
+    @classmethod
+    def parse(cls, text: str, sort: Sort) -> Self:
+        """The place that an address names. Raises InputError when it is none of this order."""
+        found = PLACE.fullmatch(text)
+        valued = sort in (Sort.PRIORITY, Sort.UPDATED)
+        if found is None or (found[1] is not None) != valued or not 0 < int(found[2]) < MAX_ID:
+            raise InputError(
+                f"before={text[:40]!r} is no place in a list sorted by {sort}: "
+                "follow the link to the next page, or leave it out"
+            )
+        value = int(found[1]) if found[1] else None
+        if sort is Sort.UPDATED and not 0 <= int(found[1]) < 4e15:
+            raise InputError(f"before={text[:40]!r} is no place in a list: its time is impossible")
+        if sort is Sort.PRIORITY and abs(int(found[1])) > 1000:
+            raise InputError(f"before={text[:40]!r} is no place in a list: no priority is so far")
+        return cls(int(found[2]), value)
+
+
+def page(
+    session: Session,
+    chosen: Selection,
+    *,
+    limit: int,
+    sort: Sort = Sort.NEWEST,
+    after: Place | None = None,
+) -> list[Place]:
+    """The jobs of a page, in order, each with what a next page would begin after."""
+    if sort in (Sort.NEWEST, Sort.OLDEST):
+        order, beyond = _by_id(chosen, sort, after)
+        query = select(Job.id).where(*chosen.where(), *beyond).order_by(order)
+    else:
+        value: Any = Job.priority if sort is Sort.PRIORITY else UPDATED
+        query = select(Job.id, value).where(*chosen.where())
+        query = query.order_by(value.desc(), Job.id.desc())
+        if after is not None and after.value is not None:
+            last = after.value if sort is Sort.PRIORITY else EPOCH + after.value * MICROSECOND
+            query = query.where(tuple_(value, Job.id) < tuple_(literal(last), after.job_id))
+    return [_place(*row) for row in session.execute(query.limit(limit))]
+
+
+def _by_id(
+    chosen: Selection, sort: Sort, after: Place | None
+) -> tuple[ColumnElement[Any], tuple[ColumnElement[bool], ...]]:
+    """What to order by, and the condition that it is beyond a place.
+
+    A condition with an index of its own has -id as that index's last column. By id the planner may
+    walk the primary key and drop rows until it has a page, which for an old batch are all jobs
+    since; by -id without such a condition it would sort all jobs.
+    """
+    indexed = (chosen.batch_id, chosen.cause, chosen.bundle, chosen.error_class)
+    by_minus = len(chosen.statuses) == 1 or any(value is not None for value in indexed)
+    newest = sort is Sort.NEWEST
+    key: ColumnElement[Any] = -Job.id if by_minus else Job.id.expression
+    rising = newest is by_minus
+    order = key.asc() if rising else key.desc()
+    if after is None:
+        return order, ()
+    place = -after.job_id if by_minus else after.job_id
+    return order, (key > place if rising else key < place,)
+
+
+def _place(job_id: int, value: Any = None) -> Place:
+    if isinstance(value, datetime):
+        value = (value - EPOCH) // MICROSECOND
+    return Place(job_id, value)
