@@ -1,4 +1,9 @@
-"""Faults that a tired programmer could make in the catalogue, each as a change of its text."""
+"""Faults that a tired programmer could make in the catalogue, each as a change of its text.
+
+Left out is what nobody could notice. A claim also asks whether its job runs and is not cancelled:
+whoever cancels or ends a job takes back, in the same transaction, what was handed out of it, so
+that the claim finds its stage gone without that question.
+"""
 
 from __future__ import annotations
 
@@ -46,10 +51,10 @@ FAULTS = (
         ("func.coalesce(Job.deadline > func.now(), True),", ""),
     ),
     _fault(
-        "cancelled-claim",
-        "a claim does not look whether the job goes on",
+        "doubled-message",
+        "a claim does not look whether the stage is still to be had",
         "claims",
-        ("            Job.status == JobStatus.RUNNING,\n            ~Job.cancel_requested,\n", ""),
+        ("            Stage.status == StageStatus.DISPATCHED,\n", ""),
     ),
     _fault(
         "short-decline",

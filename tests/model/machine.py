@@ -1,7 +1,8 @@
 """Dispatcher, workers, operators, faults and time, in any order, against the plain-Python model.
 
 Each rule does one thing to the catalogue and the same to the model, and then everything that the
-model knows is compared. Time moves by changing the rows' own moments, never by waiting.
+model knows is compared. Time moves by changing the rows' own moments, never by waiting. Sequences
+of such things that chance alone would seldom bring about are in `moments`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, TypeVar
+from functools import wraps
+from typing import Any, ClassVar, Self, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -18,9 +20,9 @@ from hypothesis.stateful import (
     initialize,
     invariant,
     precondition,
-    rule,
 )
-from sqlalchemy import Engine, text
+from hypothesis.stateful import rule as hypothesis_rule
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
 
 from barber.catalogue import claims, deadlines, dispatch, garbage, jobs, rework, stages, workers
@@ -32,7 +34,7 @@ from barber.errors import Conflict, NotFound
 from barber.plan import StageKind
 from barber.settings import Settings
 from barber.spec import JobSpec, PortraitKey
-from tests.model.reference import MAX_ERRORS, MAX_LOSSES, Job, Reference
+from tests.model.reference import MAX_ERRORS, MAX_LOSSES, Job, Reference, Stage
 from tests.support.builders import BUNDLE, Crew, Message, hair_spec, known_portraits, succeed
 from tests.support.invariants import offences
 
@@ -43,7 +45,10 @@ FAR = datetime.now(UTC) + timedelta(days=1000)
 LONG_S = 100_000.0  # no lease and no backoff ends by itself within a run
 ALL = Keep(days=0, intermediate_days=0)
 PAST = "now() - interval '9 days'"
+NEAR = "now() + interval '1 hour'"  # no history takes so long
+TO_COME = (("stage", "lease_until"), ("stage", "not_before"), ("job", "deadline"))
 MOST_JOBS = 6
+HOW = st.sampled_from(["finish", "finish", "fail", "fail for good", "return"])  # a stage may end
 FORGET = """
 TRUNCATE batch, job, job_count, job_change, stage, artifact, event, outbox, refused_message, control
  CASCADE"""
@@ -55,31 +60,52 @@ SELECT (SELECT json_object_agg(id, json_build_array(
             status, generation, token, errors, losses,
             status = 'pending' AND coalesce(not_before > now(), false),
             status = 'running' AND coalesce(lease_until < now(), true))) FROM stage),
-       (SELECT json_object_agg(key, json_build_array(status, builder_stage)) FROM artifact),
+       (SELECT json_object_agg(key, json_build_array(status, builder_stage, EXISTS (
+            SELECT FROM artifact_file WHERE artifact_key = key))) FROM artifact),
        (SELECT coalesce(sum(times), 0) FROM refused_message)
 """)
 
 
-class CatalogueMachine(RuleBasedStateMachine):
-    """`engine` and `settings` are set on the class by whoever runs it."""
+def rule(**drawn: Any) -> Callable[[Callable[..., None]], Any]:
+    """Hypothesis' rule, counted each time, also as a part of another."""
+
+    def decorate(function: Callable[..., None]) -> Any:
+        @wraps(function)
+        def counted(self: Transitions, *args: Any, **given: Any) -> None:
+            self.fired[function.__name__] += 1
+            function(self, *args, **given)
+
+        return hypothesis_rule(**drawn)(counted)  # type: ignore[no-untyped-call]
+
+    return decorate
+
+
+class Transitions(RuleBasedStateMachine):
+    """`on` sets `engine` and `settings` on the class."""
 
     engine: Engine
     settings: Settings
     people: list[PortraitKey]
+    backoff_s = LONG_S
     steps = 0  # over all examples
     seen: ClassVar[Counter[str]] = Counter()  # jobs that were in a status at some time
+    fired: ClassVar[Counter[str]] = Counter()  # how often each rule was tried
 
     @classmethod
-    def on(cls, engine: Engine, settings: Settings) -> type[CatalogueMachine]:
-        """The machine on a database of its own."""
-        cls.engine = engine
+    def on(cls, settings: Settings) -> type[Self]:
+        """The machine on a database of its own, with an engine that the caller disposes of."""
+        # Without asking at each transaction whether the server is still there.
+        cls.engine = create_engine(
+            settings.database_url, connect_args={"options": "-c timezone=UTC"}
+        )
         cls.settings = replace(
             settings, window=1000, sweep_s=0.0, lease_s=LONG_S, backoff_s=LONG_S, grace_s=60.0
         )
         claims.DECLINE_S = LONG_S
-        cls.people = known_portraits(engine, 3)
+        cls.people = known_portraits(cls.engine, 3)
         cls.steps = 0
         cls.seen.clear()
+        cls.fired.clear()
         return cls
 
     def __init__(self) -> None:
@@ -115,15 +141,33 @@ class CatalogueMachine(RuleBasedStateMachine):
     def job(self, pick: int) -> Job:
         return list(self.model.jobs.values())[pick % len(self.model.jobs)]
 
+    def ended(self, pick: int) -> Job:
+        """A job that has ended, if there is one: mostly it shall run again."""
+        over = [job for job in self.model.jobs.values() if job.over]
+        return over[pick % len(over)] if over and pick % 4 else self.job(pick)
+
+    def place(self, job: Job) -> int:
+        """The `pick` that finds this job."""
+        return list(self.model.jobs).index(job.id)
+
     def has_jobs(self) -> bool:
         return bool(self.model.jobs)
 
     # -- people
 
-    @initialize(pick=PICK, again=st.booleans(), rounds=st.integers(0, 5))
-    def begin(self, pick: int, again: bool, rounds: int) -> None:
+    @initialize(
+        pick=PICK,
+        again=st.booleans(),
+        rounds=st.integers(0, 5),
+        due=st.booleans(),
+        patient=st.sampled_from([True, True, False]),
+    )
+    def begin(self, pick: int, again: bool, rounds: int, due: bool, patient: bool) -> None:
         """Histories begin anywhere from a submission to a result: few would come so far."""
-        self.submit(pick, due=False, again=again, batch=True)
+        self.model.patient = patient
+        self.backoff_s = LONG_S if patient else 0.0
+        self.settings = replace(self.settings, backoff_s=self.backoff_s)
+        self.submit(pick, due=due, again=again, batch=True)
         if rounds:
             self.all_goes_well(rounds, eased=False, pick=pick)
 
@@ -156,8 +200,10 @@ class CatalogueMachine(RuleBasedStateMachine):
     @precondition(has_jobs)
     @rule(pick=PICK, single=st.booleans())
     def retry(self, pick: int, single: bool) -> None:
-        job = self.job(pick)
-        only = job.stages[pick // 7 % len(job.stages)] if single else None
+        job = self.ended(pick)
+        self._retry(job, job.stages[pick // 7 % len(job.stages)] if single else None)
+
+    def _retry(self, job: Job, only: Stage | None = None) -> None:
         stage_id = only.id if only else None
         refused = self.refused(lambda s: jobs.retry(s, job.id, by="ann", stage_id=stage_id))
         assert self.model.retry(job, only) is not refused
@@ -165,14 +211,14 @@ class CatalogueMachine(RuleBasedStateMachine):
     @precondition(has_jobs)
     @rule(pick=PICK, kind=st.sampled_from(list(StageKind)))
     def run_from(self, pick: int, kind: StageKind) -> None:
-        job = self.job(pick)
+        job = self.ended(pick)
         refused = self.refused(lambda s: rework.run_from(s, job.id, kind, by="ann"))
         assert self.model.run_from(job, kind) is not refused
 
     @precondition(has_jobs)
     @rule(pick=PICK, steps=st.integers(1, 2))
     def change_params(self, pick: int, steps: int) -> None:
-        job = self.job(pick)
+        job = self.ended(pick)
         changes = {"blend": {"steps": steps}}
         refused = self.refused(lambda s: rework.change_params(s, job.id, changes, by="ann"))
         blend = replace(job.spec.params.blend, steps=steps)
@@ -262,8 +308,11 @@ class CatalogueMachine(RuleBasedStateMachine):
 
     @rule()
     def collect_garbage(self) -> None:
-        for shard in self._shards():
-            self.do(lambda s, shard=shard: garbage.collect_artifacts(s, shard, ALL))
+        def action(session: Session) -> None:
+            for shard in self._shards():
+                garbage.collect_artifacts(session, shard, ALL)
+
+        self.do(action)
         self.model.collect()
 
     def _shards(self) -> list[int]:
@@ -276,7 +325,7 @@ class CatalogueMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.messages)
     @rule(pick=PICK, late=st.booleans())
-    def claim(self, pick: int, late: bool) -> None:
+    def claim_anything(self, pick: int, late: bool) -> None:
         place = pick % len(self.messages) if late else -1 - pick % min(4, len(self.messages))
         self._take(self.messages[place])
 
@@ -293,10 +342,7 @@ class CatalogueMachine(RuleBasedStateMachine):
     def all_goes_well(self, rounds: int, eased: bool, pick: int) -> None:
         """Without this, few histories would come to a blend."""
         if eased:
-            for what in ("all", "batch", "job"):
-                self.pause(pick, what, paused=False)
-            self.workers_come_or_go(present=True)
-            self.waits_are_over()
+            self.ease(self.job(pick))
         for _ in range(rounds):
             before = len(self.messages)
             self.fill()
@@ -307,11 +353,9 @@ class CatalogueMachine(RuleBasedStateMachine):
                 if claim is not None:
                     self._end(claim, "finish")
 
-    @precondition(lambda self: self.messages)
-    @rule(pick=PICK)
-    def claim_by_another_bundles_worker(self, pick: int) -> None:
-        message = self.messages[-1 - pick % min(4, len(self.messages))]
+    def decline(self, message: Message) -> None:
         ids = (message["stage_id"], message["generation"])
+        """It comes to a worker that holds another bundle."""
         facts: dict[str, Any] = {"worker": "w", "device": "cpu", "lease_s": LONG_S}
         assert self.do(lambda s: stages.claim(s, *ids, **facts, bundle="c" * 64)) is None
         self.model.decline(*ids)
@@ -328,11 +372,14 @@ class CatalogueMachine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def heartbeat(self, pick: int) -> None:
         claim = self.claims[pick % len(self.claims)]
+        self._beat(claim)
+
+    def _beat(self, claim: Claim) -> None:
         pulse = self.do(lambda s: stages.heartbeat(s, claim, lease_s=LONG_S, progress=0.5))
         assert pulse == self.model.heartbeat(claim.stage_id, claim.token)
 
     @precondition(lambda self: self.claims)
-    @rule(pick=PICK, how=st.sampled_from(["finish", "finish", "fail", "fail for good", "return"]))
+    @rule(pick=PICK, how=HOW)
     def end(self, pick: int, how: str) -> None:
         """Holders and zombies alike; a finish that is told twice is still true."""
         self._end(self.claims[-1 - pick % min(3, len(self.claims))], how)
@@ -349,13 +396,27 @@ class CatalogueMachine(RuleBasedStateMachine):
             if held:
                 self.model.hand_back(stage)
         else:
-            facts: dict[str, Any] = {"error_class": "E", "message": "m", "backoff_s": LONG_S}
+            facts: dict[str, Any] = {
+                "error_class": "E",
+                "message": "m",
+                "backoff_s": self.backoff_s,
+            }
             final = how == "fail for good"
             done = self.do(lambda s: stages.fail(s, claim, final=final, **facts))
             if held:
                 self.model.fail(stage, final)
         assert done or not held
         self.receive()
+
+    def ease(self, job: Job) -> None:
+        """Nothing holds a job back but its own state."""
+        held = {"all": self.model.paused, "batch": job.batch in self.model.paused_batches}
+        for what in (what for what, paused in {**held, "job": job.paused}.items() if paused):
+            self.pause(self.place(job), what, paused=False)
+        if not self.model.served:
+            self.workers_come_or_go(present=True)
+        if any(stage.waits for stage in self.model.stages.values()):
+            self.waits_are_over()
 
     # -- faults and time
 
@@ -375,55 +436,66 @@ class CatalogueMachine(RuleBasedStateMachine):
     def lease_runs_out(self, pick: int) -> None:
         running = [s for s in self.model.stages.values() if s.status == "running"]
         if running:
-            stage = running[pick % len(running)]
-            self._move(
-                "UPDATE stage SET lease_until = now() - interval '1 s' WHERE id = :id", stage.id
-            )
-            stage.late = True
+            self._end_lease(running[pick % len(running)])
+
+    def _end_lease(self, stage: Stage) -> None:
+        self._move("UPDATE stage SET lease_until = now() WHERE id = :id", stage.id)
+        stage.late = True
 
     @rule(pick=PICK)
     def message_is_long_under_way(self, pick: int) -> None:
-        query = text("SELECT id FROM stage WHERE status = 'dispatched' AND ready_at IS NOT NULL")
-        out = sorted(self.do(lambda s: s.scalars(query).all()))
+        out = [s for s in self.model.stages.values() if s.status == "dispatched"]
         if out:
-            stage = self.model.stages[out[pick % len(out)]]
-            self._move(
-                "UPDATE stage SET ready_at = now() - interval '9 days' WHERE id = :id", stage.id
-            )
-            stage.stale = True
+            self._age(out[pick % len(out)])
+
+    def _age(self, stage: Stage) -> None:
+        """Nothing, when its message waits behind another of its branch."""
+        aged = f"UPDATE stage SET ready_at = {PAST} WHERE id = :id AND ready_at IS NOT NULL"
+        stage.stale |= self._move(aged, stage.id) > 0
 
     @rule()
     def waits_are_over(self) -> None:
-        self._move(
-            "UPDATE stage SET not_before = now() - interval '1 s' WHERE not_before > now()", 0
-        )
+        self._move("UPDATE stage SET not_before = now() WHERE not_before > now()")
         for stage in self.model.stages.values():
             stage.waits = False
+
+    @rule()
+    def ends_come_near(self) -> None:
+        """Leases, waits and deadlines are soon over, but not yet: nothing changes."""
+        for table, column in TO_COME:
+            soon = f"UPDATE {table} SET {column} = {NEAR} WHERE {column} > {NEAR}"
+            self._move(soon)
 
     @precondition(has_jobs)
     @rule(pick=PICK)
     def deadline_passes(self, pick: int) -> None:
-        job = self.job(pick)
+        self._pass_deadline(self.job(pick))
+
+    def _pass_deadline(self, job: Job) -> None:
         if job.deadline:
-            self._move(f"UPDATE job SET deadline = {PAST} WHERE id = :id", job.id)
+            self._move("UPDATE job SET deadline = now() WHERE id = :id", job.id)
             job.deadline = "past"
 
     @rule(pick=PICK)
     def file_is_damaged(self, pick: int) -> None:
         ready = sorted(k for k, status in self.model.artifacts.items() if status == "ready")
         if ready:
-            key = ready[pick % len(ready)]
-            assert self.do(lambda s: stages.quarantine(s, key))
-            assert self.model.quarantine(key)
+            self._damage(ready[pick % len(ready)])
 
-    def _move(self, statement: str, row: int = 0) -> None:
-        self.do(lambda s: s.execute(text(statement), {"id": row} if row else {}))
+    def _damage(self, key: str) -> None:
+        assert self.do(lambda s: stages.quarantine(s, key))
+        assert self.model.quarantine(key)
+
+    def _move(self, statement: str, row: int = 0) -> int:
+        """Returns how many rows it changed."""
+        with self.engine.begin() as connection:
+            return connection.execute(text(statement), {"id": row} if row else {}).rowcount
 
     # -- what must hold
 
     @invariant()
     def agrees(self) -> None:
-        """The catalogue is what the model says, row by row."""
+        """The catalogue is what the model says, row by row. Each comparison is a step."""
         type(self).steps += 1
         with self.engine.connect() as connection:
             told_jobs, told_stages, told_artifacts, refusals = connection.execute(SEEN).one()
@@ -446,7 +518,8 @@ class CatalogueMachine(RuleBasedStateMachine):
             for s in model.stages.values()
         }
         assert (told_artifacts or {}) == {
-            key: [status, model.builders.get(key)] for key, status in model.artifacts.items()
+            key: [status, model.builders.get(key), status == "ready"]
+            for key, status in model.artifacts.items()
         }
         assert refusals == model.refusals
 

@@ -86,6 +86,7 @@ class Reference:
     kinds: dict[str, str] = field(default_factory=dict)  # key -> kind
     paused_batches: set[int] = field(default_factory=set)
     paused: bool = False
+    patient: bool = True  # whether a repeat waits at all
     served: bool = True  # whether a live worker holds the jobs' bundle
     decided: list[tuple[int, int]] = field(default_factory=list)  # (stage, generation) to publish
     refusals: int = 0  # messages that nobody can have sent
@@ -249,7 +250,7 @@ class Reference:
         if stage.job.cancel:
             stage.status = "cancelled"
         if waits:
-            stage.waits = stage.status == "pending"
+            stage.waits = self.patient and stage.status == "pending"
         self._set_back(stage)
 
     def quarantine(self, key: str) -> bool:

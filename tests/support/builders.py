@@ -107,7 +107,7 @@ def break_down(message: str = "it broke", *, final: bool = True) -> Ending:
 def staff(session: Session) -> None:
     """Enters a worker for every bundle that jobs name, so that their stages are handed out."""
     unserved = select(Job.bundle).where(~workers.holds(Job.bundle)).distinct()
-    for bundle in session.scalars(unserved).all():
+    for bundle in filter(None, session.scalars(unserved).all()):
         workers.hello(
             session,
             workers.Introduction(
