@@ -1,4 +1,6 @@
-"""A CSV table of compositions: read, checked row by row, turned into jobs. No torch.
+"""A table of compositions: read, checked row by row, turned into jobs. No torch.
+
+CSV, JSON lines (one object a row, its keys are the columns) or a ZIP with one of them.
 
 Columns: `name`, `identity`, one per region expression (`hair`, `face`, `eyes+brows`, ..) whose
 cell is the portrait that gives the shape, `<region>-colour` for the portrait that gives the colour
@@ -10,9 +12,7 @@ the columns is the order of the regions; a later one wins where they overlap.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from barber.errors import InputError
 from barber.labels import parse_region, region_words
 from barber.photographs.picture import Picture
 from barber.spec import PortraitKey, apply_settings, preset_params
+from barber.table_files import TableFile, open_table
 from barber.table_rows import (
     COLOUR,
     FIXED_COLUMNS,
@@ -42,6 +43,7 @@ __all__ = [
     "RowError",
     "Table",
     "TableError",
+    "TableReader",
     "TableSettings",
     "read_table",
 ]
@@ -82,48 +84,45 @@ def read_table(path: Path, settings: TableSettings) -> Table:
         InputError: The file or its header cannot be used at all. Errors of single rows do not
             raise; they are in the table.
     """
-    lines = _read_lines(path)
-    header = next(lines, None)
-    if header is None:
-        raise InputError(f"{path} is empty: give a header line and at least one row")
-    columns = _read_header(header[1], path)
-    # A wrong default is nobody's row.
-    apply_settings(preset_params(settings.default_preset, settings.presets), settings.settings)
-    reader = RowReader(path.parent, columns, settings)
-    rows: list[PlannedRow] = []
-    errors: list[RowError] = []
-    for line, cells in lines:
-        if not any(cell.strip() for cell in cells):
-            continue
-        result = reader.read(line, cells)
-        if isinstance(result, PlannedRow):
-            rows.append(result)
-        else:
-            errors.append(result)
-    if not rows and not errors:
+    with open_table(path) as opened:
+        reader = TableReader(opened, settings)
+        found = list(reader.rows())
+    if not found:
         raise InputError(f"{path} has a header and no rows: give at least one")
-    return Table(rows=tuple(rows), errors=tuple(errors), pictures=reader.pictures)
+    return Table(
+        rows=tuple(row for row in found if isinstance(row, PlannedRow)),
+        errors=tuple(row for row in found if isinstance(row, RowError)),
+        pictures=reader.pictures,
+    )
 
 
-def _read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The records of a CSV file with the line each ends on; commas, semicolons or tabs."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(f"the table {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"the table {path} is not UTF-8 text (byte {error.start}): save it as CSV UTF-8"
-        ) from error
-    first = text.lstrip().split("\n", 1)[0]
-    delimiter = max(",;\t", key=first.count)  # a spreadsheet's export depends on its country
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        for cells in reader:
-            if cells:
-                yield reader.line_num, cells
-    except csv.Error as error:
-        raise InputError(f"the table {path}, line {reader.line_num}: {error}") from error
+class TableReader:
+    """Rows of an opened table, one by one; `pictures` gathers those that rows name.
+
+    Whoever reads a long table takes the pictures out as they come: each is read once.
+
+    Raises:
+        InputError: The header cannot be used.
+    """
+
+    def __init__(self, opened: TableFile, settings: TableSettings) -> None:
+        self._lines = opened.lines
+        columns = _read_header(opened.header, opened.path)
+        # A wrong default is nobody's row.
+        apply_settings(preset_params(settings.default_preset, settings.presets), settings.settings)
+        self._reader = RowReader(opened.folder, columns, settings)
+
+    @property
+    def pictures(self) -> dict[PortraitKey, Picture]:
+        return self._reader.pictures
+
+    def rows(self) -> Iterator[PlannedRow | RowError]:
+        """Every row, planned or refused; rows without anything in them are left out."""
+        for line, cells in self._lines:
+            if isinstance(cells, str):
+                yield RowError(line=line, name=f"row-{line}", reason=cells)
+            elif any(cell.strip() for cell in cells):
+                yield self._reader.read(line, cells)
 
 
 def _read_header(cells: Sequence[str], path: Path) -> list[Column]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from barber.preflight.findings import Check, Finding, Refused, Verdict
 from barber.preflight.measures import MeasureCache, Parse, Photograph, Subject, measure_all
 from barber.preflight.pose import Pose, pose_of_landmarks
 from barber.preflight.thresholds import DEFAULT, Thresholds
-from barber.spec import JobSpec
+from barber.spec import JobSpec, PortraitKey
 from barber.table import PlannedRow, RowError, Table
 
 OnProgress = Callable[[int, int], None]  # so many of so many portraits are measured
@@ -52,20 +52,36 @@ class Preflight:
         )
 
 
+class RowChecker:
+    """Rows through pre-flight, some at a time; it remembers what earlier rows asked for."""
+
+    def __init__(self, preflight: Preflight) -> None:
+        self._preflight = preflight
+        self._first: dict[JobSpec, PlannedRow] = {}
+
+    def check(
+        self, rows: Iterable[PlannedRow], pictures: Mapping[PortraitKey, Picture]
+    ) -> tuple[list[PlannedRow], list[RowError]]:
+        """The rows with their findings, and those that a check refuses."""
+        rows = list(rows)
+        judge = self._preflight.judge(pictures.values())
+        sound: list[PlannedRow] = []
+        errors: list[RowError] = []
+        for row in rows:
+            files = [f for key in row.spec.portraits for f in pictures[key].findings]
+            twin = _duplicate(row, self._first.setdefault(row.spec, row))
+            findings = (*files, *judge.job(row.spec), twin)
+            if any(finding.verdict is Verdict.REFUSE for finding in findings):
+                errors.append(_refused(row, findings))
+            else:
+                sound.append(replace(row, findings=findings))
+        return sound, errors
+
+
 def check_table(table: Table, preflight: Preflight) -> Table:
     """The table with every row's findings; rows that a check refuses are errors now."""
-    judge = preflight.judge(table.pictures.values())
-    rows: list[PlannedRow] = []
-    errors = list(table.errors)
-    first: dict[JobSpec, PlannedRow] = {}
-    for row in table.rows:
-        files = [f for key in row.spec.portraits for f in table.pictures[key].findings]
-        findings = (*files, *judge.job(row.spec), _duplicate(row, first.setdefault(row.spec, row)))
-        if any(finding.verdict is Verdict.REFUSE for finding in findings):
-            errors.append(_refused(row, findings))
-        else:
-            rows.append(replace(row, findings=findings))
-    errors.sort(key=lambda error: error.line)
+    rows, refused = RowChecker(preflight).check(table.rows, table.pictures)
+    errors = sorted([*table.errors, *refused], key=lambda error: error.line)
     return replace(table, rows=tuple(rows), errors=tuple(errors))
 
 

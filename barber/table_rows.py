@@ -99,6 +99,8 @@ class TableSettings:
     align: AlignPolicy = AlignPolicy.AUTO
     landmarks: Path | None = None  # the predictor for photographs; the installed one when None
     confined: bool = False  # no file outside the table's folder, for a table from elsewhere
+    # What is known by a name when there is no such file: portraits that were sent before.
+    known: Callable[[str], Picture | None] | None = None
 
     @classmethod
     def for_bundle(
@@ -111,6 +113,7 @@ class TableSettings:
         align: AlignPolicy = AlignPolicy.AUTO,
         landmarks: Path | None = None,
         confined: bool = False,
+        known: Callable[[str], Picture | None] | None = None,
     ) -> Self:
         """The settings that a bundle gives; `preset` is the default of rows that name none."""
         return cls(
@@ -124,6 +127,7 @@ class TableSettings:
             align=align,
             landmarks=landmarks,
             confined=confined,
+            known=known,
         )
 
 
@@ -326,11 +330,17 @@ class RowReader:
             if self._settings.confined and path is not None and not self._is_inside(path):
                 return InputError(f"{path.name} lies outside the table's folder: send it along")
         try:
-            picture = self._reader.read_files(files)
+            picture = self._sent_before(files) or self._reader.read_files(files)
         except InputError as error:
             return error
         self.pictures.setdefault(picture.key, picture)
         return picture.key
+
+    def _sent_before(self, files: PictureFiles) -> Picture | None:
+        known = self._settings.known
+        if known is None or files.labels is not None or files.portrait.exists():
+            return None
+        return known(str(files.portrait.relative_to(self._folder)))
 
     def _is_inside(self, path: Path) -> bool:
         return path.resolve().is_relative_to(self._folder.resolve())

@@ -29,11 +29,13 @@ def create_app(
         api,
         attention,
         audit,
+        background,
         batches,
         bulk,
         doors,
         filters,
         health,
+        intakes,
         jobs,
         live,
         paging,
@@ -43,12 +45,14 @@ def create_app(
         record,
         results,
         security,
+        submit,
     )
     from dashboard.hub import Hub
 
     app = Flask("dashboard")
     record.attach(app, settings)
     app.extensions["hub"] = Hub(app, app.extensions["engine"], most=streams)
+    background.attach(app, settings, app.extensions["engine"], app.extensions["store"])
     security.guard(app, settings, hosts=hosts)
     filters.register(app)
     problems.register(app)
@@ -71,6 +75,8 @@ def create_app(
         results,
         bulk,
     ):
+        app.register_blueprint(noun.blueprint)
+    for noun in (submit, intakes):
         app.register_blueprint(noun.blueprint)
     access.check_declared(app)
     return app

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, create_engine, text
 from barber.catalogue import (  # noqa: F401 (all are its metadata)
     bulk_tables,
     counts,
+    intake_tables,
     refusals,
     review_tables,
     tables,

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from dashboard.api import attention, bulk, changing, people, reading, results, reviewing, submitting
+from dashboard.api import (
+    attention,
+    bulk,
+    changing,
+    importing,
+    people,
+    reading,
+    results,
+    reviewing,
+    submitting,
+)
 from dashboard.api.endpoint import blueprint, spec
 
 __all__ = [
@@ -10,6 +20,7 @@ __all__ = [
     "blueprint",
     "bulk",
     "changing",
+    "importing",
     "people",
     "reading",
     "results",

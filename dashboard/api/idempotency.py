@@ -48,10 +48,15 @@ def once(view: Callable[[], Any]) -> Response:
 
 
 def _digest() -> str:
-    """What tells this request from another; of an upload, the address and the length alone."""
+    """What tells this request from another: its address and all that it brings."""
     said = hashlib.sha256(f"{request.method} {request.full_path}".encode())
-    if request.mimetype == "application/json":
-        said.update(request.get_data(cache=True))
+    if request.mimetype == "multipart/form-data":
+        for field, value in sorted(request.form.items(multi=True)):
+            said.update(f"{field!r}={value!r}".encode())
+        for field, file in request.files.items(multi=True):
+            content = hashlib.file_digest(file.stream, "sha256").digest()  # type: ignore[arg-type]
+            file.stream.seek(0)
+            said.update(f"{field!r}={file.filename!r} ".encode() + content)
     else:
-        said.update(str(request.content_length).encode())
+        said.update(request.get_data(cache=True))
     return said.hexdigest()

@@ -6,25 +6,21 @@ left out unless `barber check` or a local submission has measured the portrait b
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from flask import current_app, request, url_for
-from werkzeug.datastructures import FileStorage
 
-from barber.catalogue import audit, jobs, portraits
-from barber.catalogue.audit import Verb
+from barber.catalogue import jobs, portraits
 from barber.catalogue.jobs import NewJob
 from barber.catalogue.people_tables import Role
-from barber.errors import CheckpointError, Conflict, InputError
+from barber.errors import Conflict, InputError
 from barber.labels import parse_region
-from barber.manifest import Manifest, find_bundle, landmarks_file, read_manifest
+from barber.manifest import Manifest, landmarks_file
 from barber.photographs.picture import Picture
-from barber.photographs.portraits import PictureFiles, PortraitReader
 from barber.preflight.findings import Check, Refused
 from barber.preflight.measures import MeasureCache
 from barber.spec import (
@@ -38,12 +34,13 @@ from barber.spec import (
 from barber.standalone.submission import submit_table
 from barber.table import RowError, TableError, TableSettings, read_table
 from barber.table_checks import Preflight, accept_job, check_table, noteworthy
+from barber.unpack import safe_name
 from dashboard import access, record
 from dashboard.api import shapes
 from dashboard.api.endpoint import endpoint
+from dashboard.uploads import keep_portraits, save_all, system_bundle, ticked, without
 
 MEASURES = "preflight"  # the folder of measures in a home
-MOST_FILES = 5000
 
 
 @endpoint(
@@ -59,25 +56,8 @@ def upload() -> dict[str, Any]:
 
     Each file is checked on its own: one that is no portrait is refused with its reason.
     """
-    bundle, manifest = _bundle()
-    reader = PortraitReader(
-        manifest.geometry.image_size,
-        manifest.geometry.label_size,
-        landmarks=landmarks_file(bundle, manifest),
-    )
-    kept: list[dict[str, Any]] = []
-    refused: list[dict[str, str]] = []
     with _uploaded() as (folder, names):
-        for name in names:
-            try:
-                picture = reader.read_files(PictureFiles(folder / name))
-            except InputError as error:
-                refused.append({"name": name, "reason": _without(folder, str(error))})
-                continue
-            with record.transaction() as session:
-                portraits.keep(session, record.store(), picture)
-                audit.record(session, Verb.UPLOAD, access.by(), subject=f"portrait {picture.key}")
-            kept.append(_portrait(picture))
+        kept, refused = keep_portraits(folder, names)
     if not kept:
         raise TableError(
             "none of the files is a portrait",
@@ -86,13 +66,13 @@ def upload() -> dict[str, Any]:
                 for n, r in enumerate(refused, 1)
             ],
         )
-    return {"portraits": kept, "refused": refused}
+    return {"portraits": [_portrait(picture) for picture in kept], "refused": refused}
 
 
 @endpoint("POST", "/batches", role=Role.OPERATOR, answer=shapes.Submitted, tag="batches")
 def submit(json: shapes.BatchAsked) -> dict[str, Any]:
     """Queues jobs over portraits that were uploaded; all of them, or none."""
-    _, manifest = _bundle()
+    _, manifest = system_bundle()
     preflight = _preflight(manifest, json.allow)
     with record.transaction() as session:
         wanted = {key for job in json.jobs for key in _keys(job)}
@@ -147,7 +127,7 @@ def submit_by_table() -> dict[str, Any]:
     form, sent = request.form, request.files.get("table")
     if sent is None or not sent.filename:
         raise InputError("the form has no file `table`: send the CSV file under that name")
-    bundle, manifest = _bundle()
+    bundle, manifest = system_bundle()
     defaults = TableSettings.for_bundle(
         manifest,
         preset=form.get("preset") or None,
@@ -158,10 +138,10 @@ def submit_by_table() -> dict[str, Any]:
     preflight = _preflight(manifest, form.getlist("allow"))
     engine, store = current_app.extensions["engine"], record.store()
     with _uploaded("pictures") as (folder, _):
-        path = folder / _safe(sent.filename)
+        path = folder / safe_name(sent.filename)
         sent.save(path)
         try:
-            if _ticked("dry_run"):
+            if ticked(form, "dry_run"):
                 table = check_table(read_table(path, defaults), preflight)
                 return _checked(table.rows, table.errors, None)
             done = submit_table(
@@ -171,14 +151,14 @@ def submit_by_table() -> dict[str, Any]:
                 defaults,
                 record.settings(),
                 preflight=preflight,
-                accept_valid=_ticked("accept_valid"),
-                again=_ticked("again"),
+                accept_valid=ticked(form, "accept_valid"),
+                again=ticked(form, "again"),
                 submitted_by=access.by(),
             )
         except TableError as error:
-            raise TableError(_without(folder, str(error)), error.errors) from error
+            raise TableError(without(folder, str(error)), error.errors) from error
         except (InputError, Conflict) as error:
-            raise type(error)(_without(folder, str(error))) from error
+            raise type(error)(without(folder, str(error))) from error
     return _checked(done.rows, done.refused, done.batch_id)
 
 
@@ -190,16 +170,6 @@ def _checked(rows: Any, errors: Any, batch_id: int | None) -> dict[str, Any]:
     ]
     refused = [error.to_json() for error in errors]
     return {"batch_id": batch_id, "accepted": len(rows), "refused": refused, "findings": warned}
-
-
-def _bundle() -> tuple[Path, Manifest]:
-    """The bundle that this system runs. Raises Conflict where the console cannot read it."""
-    settings = record.settings()
-    try:
-        bundle = find_bundle(settings.bundle, settings.bundles_dir)
-        return bundle, read_manifest(bundle)
-    except CheckpointError as error:
-        raise Conflict(f"the console cannot read the bundle of this system: {error}") from error
 
 
 def _preflight(manifest: Manifest, allow: list[str]) -> Preflight:
@@ -248,42 +218,11 @@ def _uploaded(field: str = "file") -> Iterator[tuple[Path, list[str]]]:
         InputError: There is none, or a name cannot be one here.
     """
     files = request.files.getlist(field)
-    if len(files) > MOST_FILES:
-        raise InputError(f"{len(files)} files at once are too many: send {MOST_FILES} at most")
     if field == "file" and not files:
         raise InputError("the form has no file: send pictures as files called `file`")
     with tempfile.TemporaryDirectory(prefix="barber-upload-") as folder:
         root = Path(folder)
-        yield root, [_save(root, each) for each in files]
-
-
-def _save(root: Path, file: FileStorage) -> str:
-    name = _safe(file.filename or "picture")
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists():
-        raise InputError(f"two files are called {name}: give each a name of its own")
-    file.save(path)
-    return name
-
-
-def _safe(name: str) -> str:
-    """A file name that stays below the folder it is put in. Raises InputError for another."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    parts = path.parts
-    odd = path.is_absolute() or ".." in parts or not parts or len(name) > 200
-    if odd or not all(re.fullmatch(r"[^\x00-\x1f/:]{1,100}", part) for part in parts):
-        raise InputError(f"{name[:80]!r} cannot be a file's name here: leave out folders above")
-    return str(path)
-
-
-def _without(folder: Path, sentence: str) -> str:
-    """The sentence without the folder, which is nobody's business."""
-    return sentence.replace(f"{folder}/", "")
-
-
-def _ticked(field: str) -> bool:
-    return request.form.get(field, "").lower() in ("1", "true", "yes", "on")
+        yield root, save_all(root, files)
 
 
 def _portrait(picture: Picture) -> dict[str, Any]:

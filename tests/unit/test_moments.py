@@ -2,8 +2,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from barber.cli.deadlines import parse_deadline
 from barber.errors import InputError
+from barber.moments import parse_deadline
 
 HERE = timezone(timedelta(hours=2))
 NOW = datetime(2026, 11, 22, 22, 15, 30, tzinfo=HERE)
