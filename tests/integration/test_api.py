@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 import zipfile
 from dataclasses import dataclass, replace
 
@@ -92,6 +93,7 @@ def api(engine, settings, bundle):
     api = Api(app.test_client(), engine, Store(settings.store_dir), crew)
     api.secret = token(engine, "olga", Role.OPERATOR)
     yield api
+    app.extensions["hands"].close()
     app.extensions["engine"].dispose()
 
 
@@ -175,6 +177,7 @@ def test_every_described_route_answers_as_described(api):
         "POST /batches/{}/cancel": api.post(f"/batches/{late}/cancel", why),
         "POST /portraits": api.post("/portraits", data=face(1)),
         "POST /tables": api.post("/tables", data=table("anna.png,berta.png", "anna.png")),
+        **imports(api),
         "POST /pause": api.post("/pause", why, secret=admin),
         "POST /resume": api.post("/resume", why, secret=admin),
         "POST /login": api.client.post("/api/v1/login", json=vera),
@@ -186,7 +189,7 @@ def test_every_described_route_answers_as_described(api):
         "DELETE /tokens/{}": api.ask("DELETE", f"/tokens/{token_id}", secret=admin),
     }
     for call, answer in calls.items():
-        assert answer.status_code in (200, 201), f"{call}: {answer.text[:300]}"
+        assert answer.status_code in (200, 201, 202), f"{call}: {answer.text[:300]}"
     description = api.client.get("/api/v1/openapi.json").json
     told = {
         f"{method.upper()} {re.sub(r'{[^}]+}', '{}', path).removeprefix('/api/v1')}"
@@ -194,6 +197,32 @@ def test_every_described_route_answers_as_described(api):
         for method in methods
     }
     assert told == set(calls)
+
+
+def imports(api):
+    """Each route of drawers and imports; the choice is queued once it is checked."""
+    faces = api.upload(1, 2)
+    choice = {"faces": faces[:1], "look": "hair", "picked": {"hair": faces[1:]}}
+    begun = api.post("/imports/choice", choice)
+    number = begun.json["import"]["id"]
+    api.client.application.extensions["hands"].now(number)
+    wait_for(lambda: api.get(f"/imports/{number}").json["import"]["status"] == "checked")
+    return {
+        "GET /portraits": api.get("/portraits"),
+        "GET /looks": api.get("/looks"),
+        "POST /imports": api.post("/imports", data=table("anna.png,berta.png", "anna.png")),
+        "POST /imports/choice": begun,
+        "GET /imports/{}": api.get(f"/imports/{number}"),
+        "GET /imports/{}/rows": api.get(f"/imports/{number}/rows"),
+        "POST /imports/{}/queue": api.post(f"/imports/{number}/queue", {"again": True}),
+    }
+
+
+def wait_for(fact):
+    until = time.monotonic() + 30
+    while not fact():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def jobs_token(session):

@@ -189,8 +189,11 @@ def test_files_that_are_no_portraits_are_told_one_by_one(console, engine):
     page = console.get(post(console, "/submit/portraits", file=files).headers["Location"]).text
     assert "1 of 3 pictures are in your drawer" in page
     assert "logo.png is not a picture" in page and "run.png is not a picture" in page
-    huge = [(io.BytesIO(b"\0" * (2 << 20)), "huge.png")]
-    assert post(console, "/submit/portraits", file=huge).status_code == 413
+    huge = b"--x\r\n" + b"\0" * (2 << 20)
+    answer = console.post(
+        "/submit/portraits", data=huge, content_type="multipart/form-data; boundary=x"
+    )
+    assert answer.status_code == 413 and "larger than the console accepts" in answer.text
     up = [(io.BytesIO(picture(1, SIDE)), "../../up.png")]
     answer = post(console, "/submit/portraits", file=up)
     assert answer.status_code == 400 and "cannot be a file" in answer.text
