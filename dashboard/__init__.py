@@ -74,9 +74,9 @@ def create_app(
         live,
         results,
         bulk,
+        submit,
+        intakes,
     ):
-        app.register_blueprint(noun.blueprint)
-    for noun in (submit, intakes):
         app.register_blueprint(noun.blueprint)
     access.check_declared(app)
     return app
