@@ -81,13 +81,13 @@ FAULTS = (
         "deaf-heartbeat",
         "a heartbeat does not hear of a cancel",
         "stages",
-        ("(Job.cancel_requested | _expired())", "_expired()"),
+        ("    if row.cancelled:", "    if False:"),
     ),
     _fault(
         "heartbeat-past-deadline",
         "a heartbeat does not hear of the deadline",
         "stages",
-        ("(Job.cancel_requested | _expired())", "Job.cancel_requested"),
+        ("_expired().label(", "(Job.id < 0).label("),
     ),
     _fault(
         "lease-not-renewed",

@@ -214,7 +214,9 @@ class Reference:
             return "lost"
         stage = self.stages[stage_id]
         stage.late = False
-        return "cancel" if stage.job.cancel or stage.job.too_late else "go"
+        if stage.job.cancel:
+            return "cancel"
+        return "late" if stage.job.too_late else "go"
 
     def finish(self, stage: Stage) -> None:
         waiting = [
