@@ -93,14 +93,15 @@ def test_of_eight_claims_one_wins(crew: Crew, engine: Engine, people: list[Portr
 
 
 @pytest.mark.matrix(18)
+@pytest.mark.parametrize("rounds", [6, pytest.param(75, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["reconstruct", "blend"])
 def test_cancel_against_finish(
-    crew: Crew, engine: Engine, people: list[PortraitKey], kind: str
+    crew: Crew, engine: Engine, people: list[PortraitKey], kind: str, rounds: int
 ) -> None:
     """Whoever locks the job first decides; either way the record is whole."""
     orders = random.Random(kind)
     seen = set()
-    for round_ in range(6):
+    for round_ in range(rounds):
         (job_id,) = submit(engine, [replace(alone(people[0]), seed=round_)])
         crew.tick()
         message = crew.messages()[0]
@@ -149,8 +150,11 @@ def test_cancel_before_finish_and_finish_before_cancel(
 
 
 @pytest.mark.matrix(18)
-def test_claim_against_cancel(crew: Crew, engine: Engine, people: list[PortraitKey]) -> None:
-    for round_ in range(4):
+@pytest.mark.parametrize("rounds", [4, pytest.param(50, marks=pytest.mark.slow)])
+def test_claim_against_cancel(
+    crew: Crew, engine: Engine, people: list[PortraitKey], rounds: int
+) -> None:
+    for round_ in range(rounds):
         (job_id,) = submit(engine, [replace(alone(people[0]), seed=round_)])
         crew.tick()
         (message,) = crew.messages()
