@@ -192,6 +192,7 @@ def _dispatch(
                 [portraits(key) for key in sources(spec, stage.variant)],
                 [region.area for region in spec.regions],
                 _target_params(spec, stage),
+                painted=spec.painted if stage.variant is Variant.STRUCTURE else None,
                 noise=noise,
                 on_step=on_step,
                 resume=resume,

@@ -134,7 +134,10 @@ def _target(spec: JobSpec, variant: Variant, slot: int) -> PlannedStage:
     params = key_facts(spec.params.target)
     if spec.params.target.fill is FillMode.HEURISTIC:
         params = _without(params, "mask_mode", "steps", "rate")
-    key = _key(spec, kind, params, [*inputs, json.dumps(regions)])
+    facts = [*inputs, json.dumps(regions)]
+    if spec.painted is not None and variant is Variant.STRUCTURE:
+        facts.append(f"painted {spec.painted.digest}")
+    key = _key(spec, kind, params, facts)
     return PlannedStage(kind=kind, slot=slot, key=key, needs=(), variant=variant)
 
 

@@ -16,11 +16,14 @@ from typing import Any, NewType, Self, TypeVar, get_type_hints
 
 from barber.errors import InputError
 from barber.labels import Area, Region, Zone
+from barber.painted import PaintedMask
 
 PortraitKey = NewType("PortraitKey", str)  # sha256 of a portrait's pixels, 64 hex digits
 
 SPEC_VERSION = 2  # 2: a region may have a zone, which a reader of version 1 would pass over
-READABLE_VERSIONS = (1, SPEC_VERSION)  # a version 1 spec says the same in version 2
+PAINTED_VERSION = 3  # of a spec with a painted mask, which a reader of version 2 would pass over
+# A spec of an earlier version says the same in a later one.
+READABLE_VERSIONS = (1, SPEC_VERSION, PAINTED_VERSION)
 MAX_SMOOTHING_PX = 512
 MAX_STEPS = 1_000_000  # days on any device: more is a slip of the pen
 MAX_NUMBER = 1e30  # Adam cannot take a rate near the end of float32
@@ -298,11 +301,15 @@ class JobSpec:
     noise: NoiseMode = NoiseMode.FRESH
     seed: int = 0
     version: int = SPEC_VERSION
+    painted: PaintedMask | None = None  # the target mask of the shapes, in the place of B1's
 
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)
         data["regions"] = [region.to_json() for region in self.regions]
-        return data
+        del data["painted"]
+        if self.painted is None:
+            return data
+        return data | {"version": PAINTED_VERSION, "painted": self.painted.to_json()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -310,6 +317,7 @@ class JobSpec:
         if data.get("version") not in READABLE_VERSIONS:
             known = " or ".join(str(version) for version in READABLE_VERSIONS)
             raise InputError(f"job spec version {data.get('version')!r} is not {known}")
+        painted = data.get("painted")
         try:
             return cls(
                 identity=PortraitKey(data["identity"]),
@@ -318,6 +326,7 @@ class JobSpec:
                 params=StageParams.from_json(data["params"]),
                 noise=NoiseMode(data["noise"]),
                 seed=int(data["seed"]),
+                painted=None if painted is None else PaintedMask.from_json(painted),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"the job spec cannot be read: {error!r}") from error

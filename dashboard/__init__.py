@@ -38,6 +38,7 @@ def create_app(
         intakes,
         jobs,
         live,
+        masks,
         paging,
         people,
         portraits,
@@ -76,6 +77,7 @@ def create_app(
         bulk,
         submit,
         intakes,
+        masks,
     ):
         app.register_blueprint(noun.blueprint)
     access.check_declared(app)

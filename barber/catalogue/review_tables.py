@@ -1,4 +1,4 @@
-"""Tables of looking at results: their numbers, and what people decided about them."""
+"""Tables of looking at results: their numbers, what people decided, what they painted."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
-from barber.catalogue.base import Base, one_of
+from barber.catalogue.base import Base, digest, one_of
 
 
 class Decision(StrEnum):
@@ -75,3 +83,23 @@ class VerdictChange(Base):
     before_who: Mapped[str | None]
     before_at: Mapped[datetime | None]
     undone: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class MaskVersion(Base):
+    """A target mask that somebody painted for a job; the composed one has the number 0."""
+
+    __tablename__ = "mask_version"
+    __table_args__ = (
+        CheckConstraint("number > 0", name="number"),
+        CheckConstraint(digest("digest"), name="digest_hex"),
+        UniqueConstraint("job_id", "digest"),
+    )
+    job_id: Mapped[int] = mapped_column(
+        ForeignKey("job.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    digest: Mapped[str]
+    mask: Mapped[dict[str, Any]]  # as in a spec
+    who: Mapped[str]
+    why: Mapped[str]
+    at: Mapped[datetime] = mapped_column(server_default=func.now())

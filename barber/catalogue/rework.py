@@ -23,6 +23,7 @@ from barber.catalogue.operate import check_deadline
 from barber.catalogue.status import ArtifactStatus, EventKind, JobStatus, StageStatus
 from barber.catalogue.tables import Artifact, ArtifactFile, Job, Stage
 from barber.errors import Conflict, NotFound
+from barber.painted import PaintedMask
 from barber.plan import PlannedStage, StageKind, plan
 from barber.spec import JobSpec, StageParams
 
@@ -147,13 +148,54 @@ def change_params(
         Conflict: The job has not ended, or nothing would change.
     """
     status = _ended(session, job_id)
-    before = JobSpec.from_json(session.scalars(select(Job.spec).where(Job.id == job_id)).one())
+    before = spec_of(session, job_id)
     spec = replace(before, params=StageParams.from_json(changes, base=before.params))
+    told = {"params": dict(changes), "before": before.params.to_json()}
+    count = _change_spec(session, job_id, status, spec)
+    if not count:
+        raise Conflict(f"job {job_id} has these parameters already: name one that differs")
+    _tell(session, job_id, by, why, told)
+    flow.settle(session, job_id)
+    return count
+
+
+def change_mask(
+    session: Session, job_id: int, painted: PaintedMask | None, *, by: str, why: str = ""
+) -> int:
+    """Gives a job a painted target mask, or its own one back; it runs again from there.
+
+    What was reconstructed is used again.
+
+    Returns:
+        How many stages will run again.
+
+    Raises:
+        NotFound: No such job.
+        Conflict: The job has not ended, or has this mask already.
+    """
+    status = _ended(session, job_id)
+    spec = replace(spec_of(session, job_id), painted=painted)
+    count = _change_spec(session, job_id, status, spec)
+    if not count:
+        raise Conflict(f"job {job_id} was made with this mask already: paint something first")
+    digest = None if painted is None else painted.digest
+    _tell(session, job_id, by, why, {"mask": digest or "composed"})
+    flow.settle(session, job_id)
+    return count
+
+
+def spec_of(session: Session, job_id: int) -> JobSpec:
+    """What a job asks for; the job must exist."""
+    return JobSpec.from_json(session.scalars(select(Job.spec).where(Job.id == job_id)).one())
+
+
+def _change_spec(session: Session, job_id: int, status: JobStatus, spec: JobSpec) -> int:
+    """Sets back what another spec changes of an ended job, and what failed; 0: nothing would."""
     planned = {(stage.kind, stage.slot): stage for stage in plan(spec)}
     stages = _stages(session, job_id)
     changed = [stage for stage in stages if planned[stage.kind, stage.slot].key != stage.key]
     if not changed:
-        raise Conflict(f"job {job_id} has these parameters already: name one that differs")
+        return 0
     _open_again(session, job_id, status)
     _replan(session, changed, planned)
     waiting = (StageStatus.FAILED, StageStatus.CANCELLED)
@@ -166,9 +208,6 @@ def change_params(
         .execution_options(synchronize_session=False)
     )
     flow.reopen(session, job_id)
-    told = {"params": dict(changes), "before": before.params.to_json()}
-    _tell(session, job_id, by, why, told)
-    flow.settle(session, job_id)
     return len({stage.id for stage in changed} | set(rest))
 
 

@@ -1,5 +1,8 @@
 """Stage B1: the target mask, from the label maps of the identity and of each region's source.
 
+A mask that somebody painted takes the place of what is composed here; the rest of the method
+follows it as it would follow ours.
+
 Source: method section 11, in the form of 16.3.1 for several regions. Facial holes under the
 heuristic fill take the nearest label: 11.4 speaks of hair only, and would leave background there.
 """
@@ -23,6 +26,7 @@ from barber.losses.segmentation import (
 from barber.models.bundle import ModelBundle
 from barber.models.segmenter import Segmenter
 from barber.models.stylegan2 import Noise
+from barber.painted import PaintedMask
 from barber.plan import StageKind
 from barber.spec import EmptyRegion, FillMode, MaskMode, PortraitKey, TargetParams
 from barber.stages import masks
@@ -62,6 +66,7 @@ def target(
     areas: Sequence[Area],
     params: TargetParams,
     *,
+    painted: PaintedMask | None = None,
     noise: Noise,
     on_step: OnStep | None = None,
     resume: Snapshot | None = None,
@@ -74,6 +79,7 @@ def target(
         sources: The portrait that gives each region's shape, in region order; later ones win.
         areas: What each region takes from its source; as many as sources, at least one.
         params: Mode, fill and steps.
+        painted: The label map to work towards instead, at the label size; nothing is filled then.
         noise: Source of every pass's noise planes.
         on_step: Told of phases "fill" and, where a hair source hides something, "uncover".
         resume: Where an interrupted run with the same arguments stood.
@@ -96,6 +102,8 @@ def target(
     )
     if params.empty_region is EmptyRegion.REFUSE:
         _check_shown(first, sources, areas)
+    if painted is not None:
+        return _painted_mask(bundle, first, areas, painted)
     if params.fill is FillMode.HEURISTIC:
         return _target_mask(first, masks.fill_from_nearest(first.labels, first.facial_holes), {})
     passes = 2 if bool(first.hidden.any()) else 1
@@ -254,3 +262,26 @@ def _optimise(
 
 def _target_mask(first: Composition, label_map: Tensor, losses: dict[str, float]) -> TargetMask:
     return TargetMask(label_map=label_map, removed=first.removed, shown=first.shown, losses=losses)
+
+
+def _painted_mask(
+    bundle: ModelBundle, first: Composition, areas: Sequence[Area], painted: PaintedMask
+) -> TargetMask:
+    """What was painted as a target mask: each source shows its area wherever it was painted.
+
+    In a zone a label may be the identity's own, so there only what the source shows counts.
+    """
+    if painted.side != bundle.geometry.label_size:
+        raise StageError(
+            f"the painted mask is {painted.side}x{painted.side} and the bundle's label maps are "
+            f"{bundle.geometry.label_size}x{bundle.geometry.label_size}: paint it anew",
+            stage=StageKind.TARGET,
+        )
+    label_map = torch.tensor(painted.label_map, device=bundle.device).long()[None]
+    shown = [
+        masks.covered(label_map, area) & (first.shown[:, r : r + 1] if area.zone else True)
+        for r, area in enumerate(areas)
+    ]
+    return TargetMask(
+        label_map=label_map, removed=first.removed, shown=torch.cat(shown, dim=1), losses={}
+    )

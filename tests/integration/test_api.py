@@ -9,17 +9,22 @@ import time
 import zipfile
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
+from safetensors.numpy import save
 from sqlalchemy import Engine
 
 from barber.catalogue import audit, jobs, people, stages, tokens
 from barber.catalogue.audit import Verb
 from barber.catalogue.db import transaction
+from barber.catalogue.originals import ARTIFACT_FILE
 from barber.catalogue.people_tables import Role
 from barber.catalogue.status import JobStatus
 from barber.catalogue.store import Store
+from barber.labels import Region
+from barber.painted import encode_painted
 from barber.plan import StageKind
 from barber.recipe import read_origins
 from dashboard import create_app
@@ -30,6 +35,7 @@ from tests.support.system import picture, write_tiny_bundle
 pytestmark = pytest.mark.integration
 
 SIDE = 64
+HAIRY = np.full((8, 8), int(Region.HAIR), dtype=np.uint8)  # a target mask
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +85,11 @@ class Api:
     def work(self, *, fail=()):
         def finish(session, claim):
             file = self.store.store_file(builders.picture(claim.planned.slot), "image/png")
-            return stages.finish(session, claim, files={"image.png": file}, recipe={})
+            files = {"image.png": file}
+            if claim.planned.kind is StageKind.TARGET:
+                data = save({"label_map": HAIRY[None]})
+                files[ARTIFACT_FILE] = self.store.store_file(data, "application/x-safetensors")
+            return stages.finish(session, claim, files=files, recipe={})
 
         endings = dict.fromkeys(StageKind, finish)
         self.crew.work(endings | dict.fromkeys(fail, builders.break_down("the loss became nan")))
@@ -137,6 +147,11 @@ def test_every_described_route_answers_as_described(api):
     failed = api.get(f"/jobs?batch={batch}").json["jobs"][0]["id"]
     assert api.post(f"/jobs/{failed}/retry", {"why": "again"}).status_code == 200
     api.work()
+    mask = io.BytesIO(encode_painted(np.triu(HAIRY)))
+    painted = api.post(f"/jobs/{failed}/masks", data={"mask": (mask, "mask.png")})
+    api.work()
+    composed = api.post(f"/jobs/{failed}/masks/0/use", {"why": "tests"})
+    api.work()
     late = api.batch(3).json["batch_id"]
     waiting = api.get(f"/jobs?batch={late}").json["jobs"][0]["id"]
     with transaction(api.engine) as session:
@@ -156,6 +171,10 @@ def test_every_described_route_answers_as_described(api):
         "GET /jobs/{}/recipe.json": api.get(f"/jobs/{failed}/recipe.json"),
         "GET /jobs/{}/review": api.get(f"/jobs/{failed}/review"),
         "GET /results": api.get("/results"),
+        "GET /jobs/{}/masks": api.get(f"/jobs/{failed}/masks"),
+        "GET /jobs/{}/masks/{}.png": api.get(f"/jobs/{failed}/masks/1.png"),
+        "POST /jobs/{}/masks": painted,
+        "POST /jobs/{}/masks/{}/use": composed,
         "POST /results/archive": api.post("/results/archive", {"jobs": [failed]}),
         "POST /results/verdicts": (
             verdict := api.post("/results/verdicts", {"decision": "accepted", "jobs": [failed]})

@@ -190,7 +190,7 @@ def test_setting_that_cannot_be_is_refused_with_the_remedy(texts: list[str], wor
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": 3},
+        {"version": 4},
         {"version": None},
         {"regions": [{"labels": ["wig"], "structure": TWO, "appearance": TWO}]},
         {"regions": [{"labels": ["hair"], "structure": TWO}]},

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from barber.errors import StageError
 from barber.labels import Area, Region
 from barber.models.stylegan2 import Noise
+from barber.painted import PaintedMask
 from barber.spec import FillMode, MaskMode, TargetParams
 from barber.stages.descent import StepReport
 from barber.stages.pictures import photograph_labels
@@ -167,3 +170,45 @@ def test_equal_seeds_give_equal_masks() -> None:
         for seed in (5, 5, 6)
     ]
     assert runs[0] == runs[1] != runs[2]
+
+
+def test_a_painted_mask_is_worked_towards_as_it_is_and_shown_where_it_was_painted() -> None:
+    bundle, (identity, source) = tiny_bundle(), portraits(2)
+    side = bundle.geometry.label_size
+    labels = np.full((side, side), int(Region.SKIN), dtype=np.uint8)
+    labels[: side // 4] = Region.HAIR
+    mask = PaintedMask.of(labels)
+    reports: list[StepReport] = []
+    area = Area(labels=tuple(r for r in Region if r is not Region.BACKGROUND))
+    found = target(
+        bundle,
+        identity,
+        [source],
+        [area],
+        QUICK,
+        painted=mask,
+        noise=Noise.zero(),
+        on_step=reports.append,
+    )
+    composed = target(bundle, identity, [source], [area], QUICK, noise=Noise.zero())
+    assert np.array_equal(found.label_map[0].numpy(), labels)
+    assert not torch.equal(found.label_map, composed.label_map)
+    assert bool(found.shown.all())  # everything painted is of the area
+    assert torch.equal(found.removed, composed.removed)
+    assert reports == []  # nothing is left to fill
+
+
+def test_a_painted_mask_of_another_size_ends_the_stage() -> None:
+    identity, source = portraits(2)
+    labels = np.full((8, 8), int(Region.HAIR), dtype=np.uint8)
+    area = Area(labels=tuple(r for r in Region if r is not Region.BACKGROUND))
+    with pytest.raises(StageError, match="8x8"):
+        target(
+            tiny_bundle(),
+            identity,
+            [source],
+            [area],
+            QUICK,
+            painted=PaintedMask.of(labels),
+            noise=Noise.zero(),
+        )
