@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from barber.catalogue import events, garbage, jobs, making, rework, stages
+from barber.catalogue import events, garbage, jobs, making, operate, rework, stages
 from barber.catalogue.db import transaction
 from barber.catalogue.garbage import NAMES_A_FILE, SHARDS, Keep, Rubbish
 from barber.catalogue.stages import Claim
@@ -150,6 +150,49 @@ def test_intermediates_go_only_when_asked_and_of_jobs_that_are_over(
     crew.work({**kept, "blend": ending})
     assert sorted(crew.ran) == ["align", "align", "blend", "reconstruct", "reconstruct"]
     assert offences(engine) == []
+
+
+@pytest.mark.matrix(17)
+def test_what_a_cancelled_job_leaves_is_collected_and_a_retry_makes_it_anew(
+    crew: Crew, engine: Engine, store: Store, ending
+) -> None:
+    """Cancelled between the writing of an alignment's file and its acceptance."""
+    (job_id,) = submit(engine, [hair_spec(*register_portraits(engine, store, 2))])
+    aligns = []
+    for _ in range(2):  # the target, then everything else in one chord
+        crew.tick()
+        for message in crew.messages():
+            if message["kind"] == "align":
+                aligns.append(message)
+            else:
+                crew.run(message, ending)
+    made = ready(engine)
+    claim = crew.claim(aligns[0])
+    assert claim is not None
+    unaccepted = store.store_file(claim.planned.key.encode(), "image/png").sha256
+    with transaction(engine) as session:
+        operate.cancel(session, job_id, by="ann")
+        assert stages.hand_back(session, claim, "its job was cancelled")
+    assert view(engine, job_id).row.status is JobStatus.CANCELLED
+
+    assert collect(engine, store, KEEP).files == 0, "not that old yet"
+    grow_old(engine, store)
+    assert collect(engine, store, KEEP).files == 1
+    assert unaccepted not in files(store)
+    assert ready(engine) == made, "what was accepted serves a retry, or another job"
+    found = collect(engine, store, replace(KEEP, intermediate_days=7))
+    assert (found.artifacts, found.files) == (len(made) - 1, len(made) - 1), "all but the mask"
+
+    with transaction(engine) as session:
+        jobs.retry(session, job_id, by="ann")
+    crew.work(dict.fromkeys(("target", "reconstruct", "align", "blend"), ending))
+    assert view(engine, job_id).row.status is JobStatus.SUCCEEDED
+    assert offences(engine) == []
+
+
+def ready(engine: Engine) -> set[str]:
+    with engine.connect() as connection:
+        return set(connection.scalars(text("SELECT key FROM artifact WHERE status = 'ready'")))
 
 
 def test_a_job_submitted_at_that_moment_finds_its_artifact_or_makes_it(
