@@ -63,6 +63,7 @@ class BrokerServer(ABC):
         Raises:
             SettingsError: It is not installed, or does not start.
         """
+        self._command()  # before anything is written: the program may not be there
         self.folder.mkdir(parents=True, exist_ok=True)
         self.launch()
         deadline = time.monotonic() + START_S

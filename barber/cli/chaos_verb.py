@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from barber.chaos.faults import FaultKind
+from barber.errors import BarberError
 from barber.table import MAX_SEED
 
 
@@ -102,7 +104,13 @@ def chaos(
     if chosen:
         kinds = [FaultKind[name.upper().replace("-", "_")] for name in chosen]
         options = replace(options, kinds=kinds)
-    report = run_chaos(options, environ, lambda line: click.echo(line, err=True))
+    try:
+        report = run_chaos(options, environ, lambda line: click.echo(line, err=True))
+    except BarberError:
+        if home is None:
+            with suppress(OSError):  # what a run has begun in is kept
+                place.rmdir()
+        raise
     for line in report.lines():
         click.echo(line)
     if home is None and report.sound:

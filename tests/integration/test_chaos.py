@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,7 +22,7 @@ from sqlalchemy import Engine, text
 from barber.catalogue import dispatch, portraits
 from barber.catalogue.db import transaction
 from barber.catalogue.store import Store
-from barber.chaos.brokers import Redis
+from barber.chaos.brokers import RabbitMQ, Redis
 from barber.chaos.checker import check_leftovers, check_records
 from barber.chaos.guest import server_pid
 from barber.chaos.rules import all_toy_steps
@@ -134,12 +135,21 @@ def test_each_schema_has_a_leader_of_its_own(engine: Engine) -> None:
             ["--database-url", "postgresql+psycopg2://nobody:secret@127.0.0.1:1/none"],
             "create of the run's schema failed",
         ),
+        (["--broker", "rabbitmq"], "rabbitmq-server is not installed"),
     ],
 )
-def test_a_place_that_cannot_be_had_is_refused(
-    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str], run: Callable[..., int]
+def test_a_place_that_cannot_be_had_is_refused_and_leaves_nothing(
+    arguments: list[str],
+    sentence: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    run: Callable[..., int],
 ) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(RabbitMQ, "programs", ["/nowhere/rabbitmq-server"])
     assert run(["chaos", *arguments]) == 1
+    assert list(tmp_path.iterdir()) == []
     said = capsys.readouterr().err
     assert sentence in said
     assert "secret" not in said
