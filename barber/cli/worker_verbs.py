@@ -66,7 +66,8 @@ def worker(
 ) -> int:
     """Run workers on this machine, one process a device, until Ctrl-C or SIGTERM."""
     from barber.standalone.devices import choose
-    from barber.standalone.fleet import Fleet, FleetOptions, choose_name
+    from barber.standalone.fleet import Fleet, FleetOptions
+    from barber.standalone.names import Names, choose_name
 
     kinds = _queues(queues)
     if asked and devices:
@@ -82,13 +83,14 @@ def worker(
     elif asked or devices:
         raise InputError("--queues cpu runs no stages and needs no device: leave --device out")
     known = _known_workers(settings)
-    called = choose_name(name, chosen, known, host=socket.gethostname())
-    options = FleetOptions(devices=chosen, queues=",".join(kinds), name=called)
+    with Names(settings.home / "workers") as names:
+        called = choose_name(name, chosen, known, host=socket.gethostname(), names=names)
+        options = FleetOptions(devices=chosen, queues=",".join(kinds), name=called)
+        return Fleet(settings, options, environ=environ, say=_say).run()
 
-    def say(sentence: str) -> None:
-        click.echo(sentence, err=True)
 
-    return Fleet(settings, options, environ=environ, say=say).run()
+def _say(sentence: str) -> None:
+    click.echo(sentence, err=True)
 
 
 @click.command()
@@ -114,12 +116,17 @@ def workers(environ: Mapping[str, str], everything: bool, home: Path | None, as_
 
 
 def _known_workers(settings: Settings) -> list[WorkerRow]:
-    """Those in the catalogue; none while it is away, for workers wait for it."""
+    """Those in the catalogue; none, and a word, while it is away, for workers wait for it."""
     engine = open_engine(settings, application="barber worker")
     try:
         with transaction(engine) as session:
             return roster.listed(session)
-    except DBAPIError:
+    except DBAPIError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        _say(
+            f"the catalogue cannot be reached ({reason}): the workers wait for it; is "
+            "BARBER_DATABASE_URL right?"
+        )
         return []
     finally:
         engine.dispose()

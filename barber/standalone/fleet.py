@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, count
 from types import FrameType
 
 from sqlalchemy.exc import DBAPIError
 
 from barber.catalogue.db import open_engine
-from barber.catalogue.workers import WorkerRow
-from barber.errors import InputError
 from barber.settings import Settings
 from barber.standalone.children import (
     FIRST_PAUSE_S,
@@ -28,6 +23,7 @@ from barber.standalone.children import (
     stop_all,
 )
 from barber.standalone.handover import hand_back_stages
+from barber.standalone.names import name_workers
 
 TICK_S = 0.2
 LONGEST_PAUSE_S = 300.0  # between the end of a worker and its next start
@@ -161,65 +157,6 @@ class Fleet:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._interrupts += 1
-
-
-def name_workers(name: str, devices: Sequence[str]) -> list[tuple[str, str]]:
-    """Each device with its worker's name: alone the given one, else with the device behind it."""
-    if len(devices) == 1:
-        return [(name, devices[0])]
-    met: Counter[str] = Counter()
-    found = []
-    for device in devices:
-        met[device] += 1
-        again = f"-{met[device]}" if met[device] > 1 else ""
-        found.append((f"{name}-{device.replace(':', '')}{again}", device))
-    return found
-
-
-def choose_name(
-    asked: str | None, devices: Sequence[str], present: Iterable[WorkerRow], *, host: str
-) -> str:
-    """A name for this fleet that no living worker of this machine bears.
-
-    Two workers of one name would be one row of the catalogue: the bundle of the first would
-    count as held by nobody.
-
-    Args:
-        asked: The operator's choice, or None for the machine's name with its device behind it.
-        devices: Of the fleet.
-        present: The workers that the catalogue knows.
-        host: This machine's name.
-
-    Raises:
-        InputError: The operator's choice is taken.
-    """
-    alive = {row.name: row for row in present if row.alive}
-    if asked is not None:
-        for name, _ in name_workers(asked, devices):
-            row = alive.get(name)
-            if row and row.host == host and _runs(row.pid):
-                raise InputError(
-                    f"a worker {name!r} is up on this machine already (process {row.pid}): give "
-                    "another --name"
-                )
-        return asked
-    first = f"{host}-{devices[0].replace(':', '')}" if len(devices) == 1 else host
-    candidates = chain([first], (f"{first}-{number}" for number in count(2)))
-    return next(
-        name
-        for name in candidates
-        if not alive.keys() & {member for member, _ in name_workers(name, devices)}
-    )
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # somebody else's
-    return True
 
 
 def _signals() -> list[signal.Signals]:

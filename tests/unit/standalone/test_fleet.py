@@ -6,18 +6,14 @@ import os
 import signal
 import threading
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from barber.catalogue.status import WorkerStatus
-from barber.catalogue.workers import WorkerRow
-from barber.errors import InputError
 from barber.settings import Settings
 from barber.standalone import fleet
-from barber.standalone.fleet import Fleet, FleetOptions, choose_name, name_workers
+from barber.standalone.fleet import Fleet, FleetOptions
 
 URL = "postgresql+psycopg2://u:p@127.0.0.1:1/none"
 PATIENCE_S = 20.0
@@ -119,44 +115,3 @@ def test_second_signal_hurries(tmp_path: Path) -> None:
     began = time.monotonic()
     assert run.until(fact) == 1
     assert time.monotonic() - began < PATIENCE_S
-
-
-def test_names_tell_the_devices_of_one_machine_apart() -> None:
-    assert name_workers("w", ["cuda:1"]) == [("w", "cuda:1")]
-    devices = ["cuda:0", "cuda:1", "cuda:0"]
-    names = [name for name, _ in name_workers("w", devices)]
-    assert names == ["w-cuda0", "w-cuda1", "w-cuda0-2"]
-
-
-def up(name: str, *, host: str = "m", pid: int | None = None, alive: bool = True) -> WorkerRow:
-    now = datetime.now(UTC)
-    return WorkerRow(
-        name=name,
-        device="cpu",
-        queues=("gpu",),
-        pid=os.getpid() if pid is None else pid,
-        versions={},
-        status=WorkerStatus.READY,
-        started_at=now,
-        seen_at=now,
-        alive_until=now,
-        silent_s=0.0,
-        alive=alive,
-        bundle="a" * 64,
-        bundle_name="any",
-        host=host,
-        memory={},
-        warm_up_s=None,
-    )
-
-
-def test_nobody_takes_the_name_of_a_living_worker_of_the_same_machine() -> None:
-    assert choose_name(None, ["cuda:1"], [], host="m") == "m-cuda1"
-    present = [up("m-cpu"), up("m-cpu-2"), up("m-cpu-3", alive=False), up("m-cuda0")]
-    assert choose_name(None, ["cpu"], present, host="m") == "m-cpu-3"
-    assert choose_name(None, ["cuda:0", "cuda:1"], present, host="m") == "m-2"
-    with pytest.raises(InputError, match=r"'m-cpu' is up on this machine already \(process"):
-        choose_name("m-cpu", ["cpu"], present, host="m")
-    assert choose_name("m-cpu", ["cpu"], [up("m-cpu", host="n")], host="m") == "m-cpu"
-    gone = up("m-cpu", pid=2**22 + 1)  # killed a moment ago
-    assert choose_name("m-cpu", ["cpu"], [gone], host="m") == "m-cpu"
