@@ -58,6 +58,10 @@ class Runtime:
     rules: ChaosRules | None = None  # of a chaos run
     ended: threading.Event = field(default_factory=threading.Event)
     news: threading.Event = field(default_factory=threading.Event)  # to be shown at once
+    writing: threading.Lock = field(default_factory=threading.Lock)  # of this worker's row
+    me: roster.Process = field(
+        default_factory=lambda: roster.Process(socket.gethostname(), os.getpid())
+    )
     busy: bool = False
     worked: bool = False  # whether it has taken a stage yet
 
@@ -96,22 +100,30 @@ class Runtime:
         """Enters the worker in the catalogue and keeps its row fresh until the process ends."""
         listed = False
         while True:
-            try:
-                with transaction(self.engine) as session:
-                    listed = self._show(session, listed)
-            except DBAPIError as error:
-                log.warning("the catalogue cannot be reached: %s", error.orig)
+            with self.writing:
+                if self.ended.is_set():
+                    return
+                try:
+                    with transaction(self.engine) as session:
+                        listed = self._show(session, listed)
+                except DBAPIError as error:
+                    log.warning("the catalogue cannot be reached: %s", error.orig)
             self.news.wait(every_s)
             self.news.clear()
-            if self.ended.is_set():
-                return
 
     def _show(self, session: Session, listed: bool) -> bool:
-        status, memory = self._status(), footprint(self.device)
-        if not (
-            listed
-            and roster.seen(session, self.name, status=status, memory=memory, alive_s=self.alive_s)
-        ):
+        memory = footprint(self.device)
+        facts: dict[str, Any] = {"status": self._status(), "alive_s": self.alive_s}
+        if listed and roster.seen(session, self.name, by=self.me, memory=memory, **facts):
+            return True
+        other = roster.bearer(session, self.name) if listed else None
+        if other is not None and other != self.me:
+            log.error(
+                "another worker is called %s too (process %d on %s), and only one can be listed: "
+                "start one of them with another --name",
+                *(self.name, other.pid, other.host),
+            )
+        else:
             roster.hello(session, self._introduction(memory), alive_s=self.alive_s)
         return True
 
@@ -126,11 +138,11 @@ class Runtime:
             name=self.name,
             device=self.device,
             queues=list(self.queues),
-            pid=os.getpid(),
+            pid=self.me.pid,
             versions=self.versions,
             bundle=bundle.digest if bundle else None,
             bundle_name=bundle.name if bundle else None,
-            host=socket.gethostname(),
+            host=self.me.host,
             memory=memory,
             warm_up_s=self.warm_up_s,
         )
@@ -146,8 +158,8 @@ class Runtime:
         self.ended.set()
         self.news.set()
         try:
-            with transaction(self.engine) as session:
-                roster.bye(session, self.name)
+            with self.writing, transaction(self.engine) as session:  # the last word on its row
+                roster.bye(session, self.name, by=self.me)
         except DBAPIError as error:
             log.warning("the catalogue cannot be reached: %s", error.orig)
 

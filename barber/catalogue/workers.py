@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -57,6 +57,13 @@ class WorkerRow:
     host: str
     memory: dict[str, Any]  # bytes: process, device (total), reserved (of the device, by it)
     warm_up_s: float | None  # seconds from its start until it could take a stage
+
+
+class Process(NamedTuple):
+    """A process on its machine: containers number theirs alike."""
+
+    host: str
+    pid: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,15 +123,28 @@ def seen(
     session: Session,
     name: str,
     *,
+    by: Process | None = None,
     status: str = WorkerStatus.READY,
     memory: Mapping[str, int] | None = None,
     alive_s: float = ALIVE_S,
 ) -> bool:
-    """A sign of life; False when nobody of that name has said hello."""
+    """A sign of life.
+
+    Args:
+        session: Its transaction.
+        name: The worker's.
+        by: The process that gives it; None speaks for whichever bears the name.
+        status: How it is.
+        memory: In bytes, as it told when it said hello; None leaves what was told.
+        alive_s: It counts as lost when it says nothing for so long.
+
+    Returns:
+        False when nobody of that name has said hello, or the name is another process's by now.
+    """
     facts = {"status": WorkerStatus(status), "alive_until": _in_seconds(alive_s)}
     statement = (
         update(Worker)
-        .where(Worker.name == name)
+        .where(Worker.name == name, *_borne_by(by))
         .values(seen_at=func.now(), **facts, **({} if memory is None else {"memory": dict(memory)}))
         .returning(Worker.name)
         .execution_options(synchronize_session=False)
@@ -132,9 +152,23 @@ def seen(
     return session.execute(statement).first() is not None
 
 
-def bye(session: Session, name: str) -> bool:
-    """A worker has stopped in good order."""
-    return seen(session, name, status=WorkerStatus.STOPPED)
+def bye(session: Session, name: str, *, by: Process | None = None) -> bool:
+    """A worker has stopped in good order; nothing changes when another bears its name by now."""
+    return seen(session, name, by=by, status=WorkerStatus.STOPPED)
+
+
+def bearer(session: Session, name: str) -> Process | None:
+    """The living process that bears a name; None while there is none."""
+    alive = _present() & (Worker.alive_until >= func.now())
+    query = select(Worker.host, Worker.pid).where(Worker.name == name, alive)
+    row = session.execute(query).one_or_none()
+    return Process(row.host, row.pid) if row else None
+
+
+def _borne_by(process: Process | None) -> tuple[ColumnElement[bool], ...]:
+    if process is None:
+        return ()
+    return (Worker.host == process.host, Worker.pid == process.pid)
 
 
 def mark_lost(session: Session) -> list[str]:
