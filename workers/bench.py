@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from barber.catalogue import making, portraits, quality, snapshots, stages
+from barber.catalogue import making, portraits, quality, snapshots, stages, turns
 from barber.catalogue.db import transaction
 from barber.catalogue.originals import ARTIFACT_FILE
 from barber.catalogue.snapshots import SnapshotFiles
@@ -91,6 +91,16 @@ class Bench:
     def leave_soon(self) -> None:
         """Gives the stage at hand the time of a drain; no other is taken."""
         self._leaves_at = min(self._leaves_at, time.monotonic() + self.settings.drain_s)
+
+    def lost_stage(self) -> turns.LostStage | None:
+        """The stage, if any, that should be taken before the one that has come.
+
+        None where stages have different hard limits: that of the message that has come would hold
+        for the other, too.
+        """
+        if self.leaving or len(set(self._limits.hard_s.values())) > 1:
+            return None
+        return self._write(lambda session: turns.lost_stage(session, self.bundle.digest))
 
     def run(self, stage_id: int, generation: int) -> Outcome:
         """Claims a stage, works on it and records how it ended."""

@@ -14,10 +14,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select, text, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from barber.catalogue import events, flow, locks, outbox, workers
+from barber.catalogue import events, flow, locks, outbox, turns, workers
 from barber.catalogue.flow import offer_blend
 from barber.catalogue.locks import AnyRow
 from barber.catalogue.status import (
@@ -180,84 +180,6 @@ def _offer(session: Session, job_id: int, generation: int) -> int:
     return int(offer_blend(session, job_id, generation, skip_locked=True))
 
 
-# Per batch the first jobs that have something to hand out or to reuse; then, at equal priority, in
-# turn: a person's turn comes later the more of their jobs are out, and so does a batch's among
-# those of one person.
-CANDIDATES = text("""
-WITH RECURSIVE
--- The batches with open jobs, one look into the index for each: those that have ended cost nothing.
-opened AS (
-    SELECT min(batch_id) AS id FROM job
-     WHERE bundle = :bundle AND status IN ('queued', 'running')
-     UNION ALL
-    SELECT (SELECT min(batch_id) FROM job
-             WHERE bundle = :bundle AND status IN ('queued', 'running') AND batch_id > opened.id)
-      FROM opened WHERE opened.id IS NOT NULL
-), active AS (
-    SELECT job.batch_id, count(DISTINCT job.id) AS jobs
-      FROM stage JOIN job ON job.id = stage.job_id
-     WHERE stage.status IN ('dispatched', 'running')
-     GROUP BY job.batch_id
-), busy AS (
-    SELECT coalesce(batch.submitted_by, '') AS person, sum(active.jobs) AS jobs
-      FROM active JOIN batch ON batch.id = active.batch_id
-     GROUP BY 1
-), candidate AS (
-    SELECT picked.id, picked.priority, coalesce(batch.submitted_by, '') AS person,
-           coalesce(active.jobs, 0) + row_number() OVER (
-               PARTITION BY batch.id ORDER BY picked.priority DESC, picked.id) AS turn
-      FROM opened
-      JOIN batch ON batch.id = opened.id
-      LEFT JOIN active ON active.batch_id = batch.id
-     CROSS JOIN LATERAL (
-        SELECT job.id, job.priority FROM job
-         WHERE job.batch_id = batch.id AND job.bundle = :bundle
-           AND job.status IN ('queued', 'running')
-           AND NOT job.paused AND NOT job.cancel_requested
-           AND (job.deadline IS NULL OR job.deadline > now())
-           AND EXISTS (
-               SELECT FROM stage JOIN artifact ON artifact.key = stage.key
-                WHERE stage.job_id = job.id AND stage.status = 'pending' AND stage.kind <> 'blend'
-                  AND (stage.not_before IS NULL OR stage.not_before <= now())
-                  AND (artifact.status = 'ready' OR artifact.status = 'missing'
-                       AND NOT EXISTS (
-                           SELECT FROM artifact AS need
-                            WHERE need.key = ANY (stage.needs) AND need.status <> 'ready')
-                       AND (stage.kind = 'target' OR NOT EXISTS (
-                           SELECT FROM stage AS target
-                            WHERE target.job_id = job.id AND target.kind = 'target'
-                              AND target.status <> 'succeeded'))))
-         ORDER BY job.priority DESC, job.id
-         LIMIT :most
-      ) AS picked
-     WHERE NOT batch.paused
-), ranked AS (
-    SELECT candidate.*, coalesce(busy.jobs, 0) + row_number() OVER (
-               PARTITION BY person ORDER BY priority DESC, turn, id) AS persons_turn
-      FROM candidate LEFT JOIN busy USING (person)
-)
-SELECT id, priority FROM ranked ORDER BY priority DESC, persons_turn, turn, id LIMIT :most
-""")
-
-# The jobs of stages that lost their worker: these have waited for a lease already. Few at a time,
-# and in an index of their own.
-ORPHANED = text("""
-SELECT DISTINCT job.id, job.priority
-  FROM stage JOIN job ON job.id = stage.job_id
-             JOIN batch ON batch.id = job.batch_id
-             JOIN artifact ON artifact.key = stage.key
- WHERE stage.status = 'pending' AND stage.losses > 0 AND stage.kind <> 'blend'
-   AND (stage.not_before IS NULL OR stage.not_before <= now())
-   AND artifact.status = 'missing'
-   AND NOT EXISTS (SELECT FROM artifact AS need
-                    WHERE need.key = ANY (stage.needs) AND need.status <> 'ready')
-   AND job.bundle = :bundle AND job.status IN ('queued', 'running')
-   AND NOT job.paused AND NOT batch.paused AND NOT job.cancel_requested
-   AND (job.deadline IS NULL OR job.deadline > now())
- ORDER BY job.priority DESC, job.id LIMIT :most
-""")
-
-
 def fill(session: Session, settings: Settings) -> int:
     """Hands out stages until the windows are full; returns how many. A job goes out as a whole.
 
@@ -290,18 +212,12 @@ def _out(session: Session) -> dict[str, int]:
 
 
 def _fill(session: Session, bundle: str, free: int) -> int:
-    """Hands out up to `free` stages of jobs on a bundle, and the rest of the last one's job.
-
-    Of jobs of one priority those go first that lost a worker.
-    """
+    """Hands out up to `free` stages of jobs on a bundle, and the rest of the last one's job."""
     if free <= 0:
         return 0
     sent = 0
     # Each job gives a stage at least, but for those that somebody holds at this moment.
-    chosen = {"most": free + SPARE_CANDIDATES, "bundle": bundle}
-    found = [row for query in (ORPHANED, CANDIDATES) for row in session.execute(query, chosen)]
-    found.sort(key=lambda row: -row.priority)
-    for job_id in dict.fromkeys(row.id for row in found):
+    for job_id in turns.jobs_in_turn(session, bundle, free + SPARE_CANDIDATES):
         if sent >= free:
             break
         sent += locks.guarded(session, job_id, partial(_hand_out, session, job_id))

@@ -263,7 +263,7 @@ class Stage(Base):
         Index(
             "ix_stage_lost",
             "job_id",
-            postgresql_where=text("status = 'pending' AND losses > 0"),
+            postgresql_where=text("status IN ('pending', 'dispatched') AND losses > 0"),
         ),
         Index("ix_stage_failed", "kind", "job_id", postgresql_where=text("status = 'failed'")),
         {"postgresql_with": {"fillfactor": 80}},

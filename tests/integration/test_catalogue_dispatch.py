@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from barber.catalogue import dispatch, jobs, locks, outbox, workers
+from barber.catalogue import dispatch, jobs, locks, outbox, turns, workers
 from barber.catalogue.db import transaction
 from barber.catalogue.status import EventKind, JobStatus, StageStatus, WorkerStatus
 from barber.catalogue.workers import Introduction
@@ -231,6 +231,13 @@ def test_what_lost_its_worker_goes_before_all_else_of_its_priority(
     crew.settings = replace(crew.settings, window=3)
     crew.tick()
     assert set(jobs_out(engine)) == {urgent, more, first[0]}, "before all others"
+    with transaction(engine) as session:
+        again = turns.lost_stage(session, BUNDLE)
+        assert again == (lost.stage_id, 2), "and does not wait behind the window"
+        assert turns.lost_stage(session, "another bundle") is None
+    assert crew.claim({"stage_id": again.stage_id, "generation": again.generation})
+    with transaction(engine) as session:
+        assert turns.lost_stage(session, BUNDLE) is None
 
 
 @pytest.mark.parametrize("what", ["everything", "batch", "job"])
