@@ -186,7 +186,8 @@ def test_verb_starts_a_worker_a_device_replaces_one_that_dies_and_ends_them_toge
     assert job.row.status == "succeeded"
 
     environ = system.settings.to_env()
-    system.wait(lambda: row_of(system, "pair-cpu").status == "ready", "the worker to be idle")
+    for name in ("pair-cpu", "pair-cpu-2"):
+        system.wait(lambda n=name: row_of(system, n).status == "ready", f"{name} to be idle")
     assert cli.run(["workers", "--json"], environ) == 0
     listed = {row["name"]: row for row in json.loads(capsys.readouterr().out)["workers"]}
     row = listed["pair-cpu"]
