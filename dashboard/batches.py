@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
 
-from barber.catalogue import activity, counts, deadlines, findings, jobs, workers
+from barber.catalogue import activity, counts, dead, deadlines, findings, jobs, outlook, workers
 from barber.catalogue.activity import RunningStage
+from barber.catalogue.outlook import Estimate
 from barber.catalogue.people_tables import Role
 from barber.catalogue.status import JobStatus, WorkerStatus
 from barber.catalogue.workers import WorkerRow
@@ -23,6 +25,7 @@ OVERVIEW_POLL_S = 3
 BATCH_POLL_S = 3
 LOST_SHOWN_S = 24 * 3600.0  # a worker that was lost stays on the page for a day
 MOST_LOST = 20
+MOST_CAUSES = 5  # on the overview; the attention page has all
 # Left to right in a progress bar: what is over first, what waits last.
 BAR_ORDER = (
     JobStatus.SUCCEEDED,
@@ -51,6 +54,8 @@ def overview() -> ResponseReturnValue:
         paused = jobs.paused_all(session)
         unserved = workers.unserved(session, owner=mine)
         doing = {stage.worker: stage for stage in activity.running(session, owner=mine)}
+        ahead = outlook.look_ahead(session, owner=mine, dispatching=_dispatching(listed))
+        causes = dead.groups(session, owner=mine, most=MOST_CAUSES)
     return live.render(
         "overview.html",
         "_overview.html",
@@ -60,6 +65,9 @@ def overview() -> ResponseReturnValue:
         workers=_present(listed, doing),
         lost=_lost(listed, doing),
         unserved=unserved,
+        ahead=ahead,
+        causes=causes,
+        operates=access.may(Role.OPERATOR),
         now=datetime.now(UTC),
         dispatcher=next((w for w in listed if DISPATCHER in w.queues), None),
         doing=doing,
@@ -79,6 +87,8 @@ def show(batch_id: int) -> ResponseReturnValue:
         due = deadlines.of_batch(session, batch_id)
         warned = findings.warned(session, batch_id)
         warnings = findings.warnings_by_check(session, batch_id) if warned else {}
+        listed = [] if batch.finished else workers.listed(session)
+        ahead = None if batch.finished else _ahead(session, batch_id, listed)
         found = page_of(
             lambda limit: jobs.jobs(
                 session, batch_id=batch_id, limit=limit, before=place(request.args)
@@ -90,6 +100,7 @@ def show(batch_id: int) -> ResponseReturnValue:
         "_batch.html",
         poll_s=None if batch.finished else BATCH_POLL_S,
         batch=batch,
+        estimate=ahead,
         deadlines=due,
         warned=warned,
         warnings=warnings,
@@ -97,6 +108,16 @@ def show(batch_id: int) -> ResponseReturnValue:
         order=BAR_ORDER,
         now=datetime.now(UTC),
     )
+
+
+def _dispatching(rows: Sequence[WorkerRow]) -> bool:
+    return any(DISPATCHER in worker.queues and alive(worker) for worker in rows)
+
+
+def _ahead(session: Session, batch_id: int, listed: Sequence[WorkerRow]) -> Estimate | None:
+    """When a batch will be done; None when nothing of it is open any more."""
+    found = outlook.look_ahead(session, dispatching=_dispatching(listed))
+    return found.estimates.get(batch_id)
 
 
 def _lost(rows: Sequence[WorkerRow], doing: Mapping[str, RunningStage]) -> list[WorkerRow]:

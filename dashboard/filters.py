@@ -108,6 +108,16 @@ def clock(moment: datetime | None) -> Markup:
     )
 
 
+def by_when(moment: datetime, now: datetime) -> Markup:
+    """When something will be done, as people say it: 04:10, tomorrow 04:10, Wed 25 Nov 04:10."""
+    utc, today = moment.astimezone(UTC), now.astimezone(UTC).date()
+    days = (utc.date() - today).days
+    day = "" if days == 0 else "tomorrow " if days == 1 else f"{utc:%a %d %b} "
+    return Markup('<time datetime="{}">{}{}{}UTC</time>').format(
+        utc.isoformat(timespec="minutes"), day, f"{utc:%H:%M}", NBSP
+    )
+
+
 def percent(fraction: float | None) -> str:
     """A fraction 0..1 as whole per cent; never 100 % before the end."""
     part = fraction or 0.0
@@ -142,6 +152,7 @@ def register(app: Flask) -> None:
         badge,
         duration,
         away,
+        by_when,
         commands,
         gib,
         clock,

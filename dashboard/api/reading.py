@@ -87,7 +87,7 @@ def next_of(page: Page[Any], key: str = "before") -> str | None:
         return None
     arguments: dict[str, Any] = {key: request.args.getlist(key) for key in request.args}
     arguments[key] = str(page.next)
-    return url_for(str(request.endpoint), **arguments)
+    return url_for(str(request.endpoint), **(request.view_args or {}), **arguments)
 
 
 def plain(row: Any, *leave_out: str) -> dict[str, Any]:

@@ -30,6 +30,14 @@ USERS = 20
 PAST_DAYS, EVENT_DAYS = 90, 30  # how far back jobs go, and events, which are pruned
 PEOPLE = 2_000
 
+# What the failed ones failed of, by the last digit of their ids: three causes.
+CLASSES = ["StageError"] * 6 + ["oom"] * 3 + ["WorkerLost"]
+ERRORS = (
+    ["align: the loss is not finite at step "] * 6
+    + ["align: the device is out of memory, MB short: "] * 3
+    + ["its worker was lost, times: "]
+)
+
 # One row per job of a chunk, with all that the tables derive from it. The first jobs of each chunk
 # build the reconstructions of everybody; later ones reuse them.
 CHUNK_TABLE = f"""
@@ -37,6 +45,8 @@ CREATE TEMPORARY TABLE past ON COMMIT DROP AS
 SELECT id, batch_id, identity, reference, ended_at,
        CASE WHEN draw < {FAILED} THEN 'failed' WHEN draw < {FAILED + CANCELLED} THEN 'cancelled'
             ELSE 'succeeded' END AS status,
+       (ARRAY{list(CLASSES)})[1 + id % 10] AS error_class,
+       (ARRAY{list(ERRORS)})[1 + id % 10] || id % 300 AS error,
        encode(sha256(('r' || identity)::bytea), 'hex') AS r0,
        encode(sha256(('r' || reference)::bytea), 'hex') AS r1,
        encode(sha256(('t' || id)::bytea), 'hex') AS t,
@@ -56,13 +66,15 @@ SELECT id, batch_id, identity, reference, ended_at,
 
 FILL_JOB = """
 INSERT INTO job (id, batch_id, name, spec, bundle_name, status, priority, cancel_requested,
-                 generation, result_key, error_class, error, created_at, started_at, finished_at)
+                 generation, result_key, error_class, error, cause, created_at, started_at,
+                 finished_at)
 SELECT id, batch_id, 'job-' || id,
        replace(replace(:spec, 'IDENTITY', identity), 'REFERENCE', reference)::jsonb, :bundle,
        status, (id % 3)::smallint, status = 'cancelled', 1,
        CASE WHEN status = 'succeeded' THEN b END,
-       CASE WHEN status = 'failed' THEN 'StageError' END,
-       CASE WHEN status = 'failed' THEN 'align: the loss is not finite' END,
+       CASE WHEN status = 'failed' THEN error_class END,
+       CASE WHEN status = 'failed' THEN error END,
+       CASE WHEN status = 'failed' THEN job_cause('align', error_class, error) END,
        ended_at - interval '20 minutes', ended_at - interval '10 minutes', ended_at
   FROM past
 """
@@ -92,8 +104,8 @@ SELECT (past.id - 1) * 6 + n, past.id, kind, slot, key, needs, portrait, stage_s
        CASE WHEN stage_status = 'failed' THEN 1 ELSE 0 END,
        ended_at - interval '9 minutes', CASE WHEN stage_status = 'pending' THEN NULL ELSE
        ended_at - interval '8 minutes' END, CASE WHEN stage_status = 'succeeded' THEN 1.0 END,
-       CASE WHEN stage_status = 'failed' THEN 'StageError' END,
-       CASE WHEN stage_status = 'failed' THEN 'align: the loss is not finite' END,
+       CASE WHEN stage_status = 'failed' THEN error_class END,
+       CASE WHEN stage_status = 'failed' THEN error END,
        CASE WHEN stage_status <> 'pending' THEN ended_at END
   FROM past CROSS JOIN LATERAL (VALUES
        (1, 'target', 0, t, '{}'::text[], NULL),

@@ -202,6 +202,7 @@ def test_every_described_route_answers_as_described(api):
         "POST /login": api.client.post("/api/v1/login", json=vera),
         "GET /attention": api.get("/attention"),
         "GET /workers": api.get("/workers"),
+        "GET /overview": api.get("/overview"),
         "GET /me": api.get("/me"),
         "GET /tokens": api.get("/tokens"),
         "GET /audit": api.get("/audit?verb=cancel", secret=admin),
