@@ -32,6 +32,7 @@ def create_app(
         background,
         batches,
         bulk,
+        changes,
         doors,
         filters,
         health,
@@ -64,6 +65,7 @@ def create_app(
     for noun in (
         batches,
         jobs,
+        changes,
         portraits,
         health,
         api,

@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 
 from barber.plan import StageKind
 
-ROW_PX = 92  # height of a card, as in console.css
+ROW_PX = 128  # height of a card, as in console.css
 GAP_PX = 12  # between two rows, as in console.css
 LANE_PX = 48  # width of the strip between two columns that holds the lines
 MAX_ROWS = 24  # rows that console.css has classes for; a larger plan is listed without lines

@@ -20,6 +20,7 @@ class Verb(StrEnum):
 
     SUBMIT = "submit"
     RETRY = "retry"
+    CLONE = "clone"
     CANCEL = "cancel"
     PAUSE = "pause"
     RESUME = "resume"

@@ -109,11 +109,35 @@ def run_from(session: Session, job_id: int, kind: StageKind, *, by: str, why: st
         NotFound: No such job, or it has no stage of that kind.
         Conflict: The job has not ended.
     """
+    stages = _stages(session, job_id)
+    first = {stage.id for stage in stages if stage.kind == kind}
+    if stages and not first:
+        raise NotFound(f"job {job_id} has no stage of kind {kind}: its page lists those it has")
+    return _run_again(session, job_id, first, {"from": kind}, by, why)
+
+
+def run_from_stage(session: Session, job_id: int, stage_id: int, *, by: str, why: str = "") -> int:
+    """Sets one stage, what depends on it, and what failed, back to pending; as `run_from`.
+
+    Returns:
+        How many stages will run again.
+
+    Raises:
+        NotFound: No such job, or it has no such stage.
+        Conflict: The job has not ended.
+    """
+    stages = _stages(session, job_id)
+    if stages and stage_id not in {stage.id for stage in stages}:
+        raise NotFound(f"job {job_id} has no stage {stage_id}: its page lists those it has")
+    return _run_again(session, job_id, {stage_id}, {"from_stage": stage_id}, by, why)
+
+
+def _run_again(
+    session: Session, job_id: int, first: set[int], told: Mapping[str, Any], by: str, why: str
+) -> int:
     status = _ended(session, job_id)
     stages = _stages(session, job_id)
-    chosen = _dependents(stages, kind)
-    if not chosen:
-        raise NotFound(f"job {job_id} has no stage of kind {kind}: its page lists those it has")
+    chosen = _dependents(stages, first)
     _open_again(session, job_id, status)
     _forget(session, job_id, [stage.key for stage in chosen])
     again = {stage.id for stage in chosen}
@@ -122,7 +146,7 @@ def run_from(session: Session, job_id: int, kind: StageKind, *, by: str, why: st
         session, StageStatus.PENDING, Stage.id.in_(again), Stage.status.in_(ENDED), **FRESH
     )
     flow.reopen(session, job_id)
-    _tell(session, job_id, by, why, {"from": kind, "stages": [row.id for row in moved]})
+    _tell(session, job_id, by, why, {**told, "stages": [row.id for row in moved]})
     flow.settle(session, job_id)
     return len(moved)
 
@@ -232,15 +256,15 @@ def _stages(session: Session, job_id: int) -> Sequence[locks.AnyRow]:
     return session.execute(query.where(Stage.job_id == job_id).order_by(Stage.id)).all()
 
 
-def _dependents(stages: Iterable[Any], kind: StageKind) -> list[Any]:
-    """The stages of a kind and all that read, directly or not, what they make.
+def _dependents(stages: Iterable[Any], first: set[int]) -> list[Any]:
+    """Some stages and all that read, directly or not, what they make.
 
     Args:
-        stages: Each with kind, key and needs.
-        kind: Where to begin.
+        stages: Each with id, key and needs.
+        first: Ids of where to begin.
     """
     stages = list(stages)
-    chosen = [stage for stage in stages if stage.kind == kind]
+    chosen = [stage for stage in stages if stage.id in first]
     keys = {stage.key for stage in chosen}
     grown = True
     while grown:

@@ -23,13 +23,18 @@ OPERATOR, ADMIN = Role.OPERATOR, Role.ADMIN
 @endpoint("POST", "/jobs/<id:job_id>/retry", role=OPERATOR, answer=shapes.Retried, tag="jobs")
 def retry(job_id: int, json: shapes.RetryAsked) -> dict[str, Any]:
     """Runs failed stages again, or those from a kind on, or those that other parameters change."""
-    if sum(given is not None for given in (json.stage, json.from_kind, json.params)) > 1:
-        raise InputError("stage, from_kind and params exclude each other: give one of them")
+    ways = (json.stage, json.from_stage, json.from_kind, json.params)
+    if sum(given is not None for given in ways) > 1:
+        raise InputError(
+            "stage, from_stage, from_kind and params exclude each other: give one of them"
+        )
     with record.transaction() as session:
         owners.check_job(session, job_id, access.owner())
         by, why = access.by(), json.why
         if json.from_kind is not None:
             count = rework.run_from(session, job_id, json.from_kind, by=by, why=why)
+        elif json.from_stage is not None:
+            count = rework.run_from_stage(session, job_id, json.from_stage, by=by, why=why)
         elif json.params is not None:
             count = rework.change_params(session, job_id, json.params, by=by, why=why)
         else:

@@ -32,13 +32,24 @@ blueprint = Blueprint("api", __name__, url_prefix=PREFIX)
 
 
 class Plugin(FlaskPlugin):
-    """Flask's, which also knows our ids in addresses."""
+    """Flask's, which also knows our ids in addresses, and leaves streams alone."""
 
     def parse_path(self, route: Any, descriptions: Any) -> tuple[str, list[Any]]:
         path, parameters = super().parse_path(route, descriptions)
         for parameter in parameters:
             parameter["schema"] = parameter["schema"] or ID_SCHEMA
         return path, parameters
+
+    def validate_response(
+        self, resp: Any, resp_model: Any, skip_validation: bool, force_resp_serialize: bool
+    ) -> tuple[Any, Any]:
+        """A stream is not looked at: it would be read to its end before it begins."""
+        if isinstance(resp, FlaskResponse) and resp.is_streamed:
+            return resp, None
+        checked: tuple[Any, Any] = super().validate_response(
+            resp, resp_model, skip_validation, force_resp_serialize
+        )
+        return checked
 
 
 def _check_request(

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from barber.catalogue.audit import Verb
 from barber.catalogue.listing import Sort
@@ -229,6 +229,7 @@ class RetryAsked(Asked):
     """Which stages run again; without anything, those that failed."""
 
     stage: Id | None = Field(None, description="Of several failed stages, only this one.")
+    from_stage: Id | None = Field(None, description="This one and all after it, done or not.")
     from_kind: StageKind | None = Field(None, description="These and all after them, done or not.")
     params: dict[str, Any] | None = Field(None, description="Other parameters, by stage.")
     why: Why = ""
@@ -260,6 +261,80 @@ class PriorityAsked(Because):
     priority: Priority
 
 
+class DeadlineAsked(Because):
+    """By when a job must have ended."""
+
+    deadline: datetime | None = Field(description="With its zone; null lets it take its time.")
+
+    @field_validator("deadline")
+    @classmethod
+    def has_a_zone(cls, moment: datetime | None) -> datetime | None:
+        """Raises ValueError for a moment that is another one elsewhere."""
+        if moment is not None and moment.tzinfo is None:
+            raise ValueError("a deadline needs its zone, such as 2026-11-23T06:30:00Z")
+        return moment
+
+
+class CloneAsked(DeadlineAsked):
+    """How a copy differs from its original; what is absent is as there."""
+
+    name: Name | None = None
+    params: dict[str, Any] = Field(default_factory=dict, description="By stage.")
+    seed: int | None = Field(None, ge=0, le=MAX_SEED)
+    priority: Priority | None = None
+    deadline: datetime | None = None
+
+
+class Cloned(Given):
+    """The copy."""
+
+    job_id: int
+    copy_id: int
+    page: str
+
+
+class Parameter(Given):
+    """One parameter of a job."""
+
+    stage: StageKind
+    name: str
+    value: bool | int | float | str
+    official: bool | int | float | str
+    kind: Literal["flag", "choice", "whole", "number"]
+    choices: list[str]
+    least: float | None
+    most: float | None
+
+
+class Parameters(Given):
+    """All parameters of a job with their ranges."""
+
+    parameters: list[Parameter]
+
+
+class PhaseCurve(Given):
+    """How losses fell in one optimisation."""
+
+    phase: str
+    steps: int
+    names: list[str] = Field(description="Of the losses, total first.")
+    points: list[list[float | None]] = Field(description="Step, done (0..1), then the losses.")
+
+
+class StageCurve(Given):
+    """How losses fell in one attempt."""
+
+    stage_id: int
+    attempt: int = Field(description="From 1 up, as `attempts` of the stage lists them.")
+    phases: list[PhaseCurve]
+
+
+class Curves(Given):
+    """Of every attempt of a job's stages that told its losses."""
+
+    curves: list[StageCurve]
+
+
 class Changed(Given):
     """What was changed."""
 
@@ -267,6 +342,7 @@ class Changed(Given):
     batch_id: int | None = None
     paused: bool | None = None
     priority: int | None = None
+    deadline: datetime | None = None
     jobs: int | None = Field(None, description="How many jobs it reached.")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks import claims, stage_times, submitting, system, tick, validation
+from tests.benchmarks import claims, live, stage_times, submitting, system, tick, validation
 from tests.benchmarks.page import Section, write
 
 
@@ -39,6 +39,7 @@ def benchmarks(kept: Path | None) -> Mapping[str, Callable[[], Section]]:
         "stages": stage_times.measure,
         "validation": validation.measure,
         "tick": partial(tick.measure, kept),
+        "live": live.measure,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -39,14 +40,26 @@ def system(server_url, tmp_path):
 
 
 @pytest.fixture
-def page(browser):
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.complaints = []
-    page.on("console", lambda said: page.complaints.append(said.text))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    yield page
-    context.close()
+def open_page(browser):
+    """Opens pages, each in a browser of its own as far as cookies go."""
+    contexts = []
+
+    def open_one():
+        contexts.append(browser.new_context(viewport={"width": 1280, "height": 900}))
+        page = contexts[-1].new_page()
+        page.complaints = []
+        page.on("console", lambda said: page.complaints.append(said.text))
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+
+
+def enter(page: Page, console: str, system: System, name: str, role: Role):
+    page.goto(console + link(system.engine, name, role))
+    page.get_by_role("button", name="Enter").click()
 
 
 def watch(page: Page, address: str):
@@ -68,38 +81,69 @@ def expect_live(page: Page, word: str):
     assert page.evaluate("window.mark") == "not loaded again"
 
 
-def test_a_failed_job_is_retried_by_its_button_and_watched_to_its_result(system, page):
+def drop_connections(system: System, console: str):
+    """Kills the console, with every stream that it holds, and starts it at the same place."""
+    next(each for each in system.processes if each.name == "console" and each.running).kill()
+    assert system.start_console(urlsplit(console).port) == console
+
+
+def test_a_failed_job_is_retried_by_its_button_and_watched_to_its_result(system, open_page):
     console, client = system.start_console(), Client.of(system)
-    page.goto(console + link(system.engine, "olga", Role.OPERATOR))
-    page.get_by_role("button", name="Enter").click()
+    page, viewer = open_page(), open_page()
+    enter(page, console, system, "olga", Role.OPERATOR)
+    enter(viewer, console, system, "vera", Role.VIEWER)
     (job_id,) = client.submit(client.spec(1, 2, params=SEEN))
 
-    # the first job meets a failpoint: the page shows it without being loaded again
+    # the first job meets a failpoint: both pages show it without being loaded again
     watch(page, f"{console}/jobs/{job_id}")
-    expect_live(page, "failed")
-    expect(page.get_by_role("heading", name="What went wrong")).to_be_visible()
-    expect(page.get_by_text("failpoint align:mid").first).to_be_visible()
+    watch(viewer, f"{console}/jobs/{job_id}")
+    for each in (page, viewer):
+        expect_live(each, "failed")
+        expect(each.get_by_role("heading", name="What went wrong")).to_be_visible()
+        expect(each.get_by_text("failpoint align:mid").first).to_be_visible()
     failed = system.job(job_id)
 
-    # retry, by the keyboard
-    retry = page.get_by_role("button", name=re.compile("^Retry"))
+    # the viewer may do nothing about it; the log is for operators
+    expect(viewer.get_by_role("button", name=re.compile("Retry|Run again|Cancel"))).to_have_count(0)
+    expect(viewer.get_by_text("Log of align")).to_have_count(0)
+    page.get_by_text("Log of align").click()
+    expect(page.get_by_label(re.compile("^traceback of align"))).to_contain_text("failpoint")
+
+    # retry, by the keyboard; the viewer sees it too
+    retry = page.get_by_role("button", name=re.compile("^Retry .* stage"))
     retry.focus()
     page.keyboard.press("Enter")
     expect(status(page)).to_have_text(re.compile("running|succeeded"), timeout=LIMIT_MS)
     page.evaluate("window.mark = 'not loaded again'")
     expect(stages_that(page, "running").first).to_be_visible(timeout=LIMIT_MS)
+    expect_live(viewer, "running|succeeded")
+
+    # every connection is lost meanwhile: both pages find back and miss nothing
+    drop_connections(system, console)
     expect_live(page, "succeeded")
+    expect_live(viewer, "succeeded")
+    expect(viewer.get_by_role("alert")).to_be_hidden(timeout=LIMIT_MS)
 
     # the result is there, every stage is done, and what had succeeded did not run again
-    result = page.get_by_role("img", name=re.compile("^result of"))
-    expect(result).to_be_visible()
-    expect(result).to_have_js_property("naturalWidth", 64)
-    expect(stages_that(page, "succeeded")).to_have_count(6)
-    expect(page.get_by_role("button", name=re.compile("Retry|Cancel"))).to_have_count(0)
+    for each in (page, viewer):
+        result = each.get_by_role("img", name=re.compile("^result of"))
+        expect(result).to_be_visible()
+        expect(result).to_have_js_property("naturalWidth", 64)
+        expect(stages_that(each, "succeeded")).to_have_count(6)
+        expect(each.get_by_role("button", name=re.compile("Retry|Cancel"))).to_have_count(0)
     done = {stage.id: len(stage.attempts) for stage in system.job(job_id).stages}
     for stage in failed.stages:
         if stage.status == "succeeded":
             assert done[stage.id] == len(stage.attempts)
+
+    # losses are drawn, and label maps lie over the pictures when asked for
+    expect(page.get_by_role("img", name=re.compile("^loss from")).first).to_be_visible()
+    over = page.locator(".over.own").first
+    expect(over).to_have_css("opacity", "0")
+    page.get_by_label("what the parser sees").check()
+    expect(over).to_have_css("opacity", "0.55")
+    page.get_by_label("Opacity").fill("1")
+    expect(over).to_have_css("opacity", "1")
 
     # the page has stopped to ask, and the overview counts the job
     requests = []
@@ -109,7 +153,10 @@ def test_a_failed_job_is_retried_by_its_button_and_watched_to_its_result(system,
     page.get_by_role("link", name="Overview").first.click()
     expect(page.get_by_role("cell", name=re.compile("^worker"))).to_be_visible()
     expect(page.get_by_role("img", name="1 succeeded")).to_be_visible()
-    assert page.complaints == []
+    lost = re.compile(
+        "ERR_CONNECTION_REFUSED|ERR_INCOMPLETE|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET"
+    )
+    assert [said for said in page.complaints if not lost.search(said)] == []
 
     # a telephone shows the job without scrolling sideways
     page.set_viewport_size({"width": 390, "height": 844})

@@ -118,9 +118,9 @@ class System:
     def start_dispatcher(self, **changes: Any) -> Process:
         return self._start("dispatcher", ["workers.dispatcher"], changes)
 
-    def start_console(self) -> str:
-        """Starts the console on a free port; returns its address, without a slash at the end."""
-        process = self._start("console", ["dashboard", "--port", "0"], {})
+    def start_console(self, port: int = 0) -> str:
+        """Starts the console, on a free port by itself; its address, without a slash at the end."""
+        process = self._start("console", ["dashboard", "--port", str(port)], {})
 
         def address() -> str:
             found = re.search(r"console: (\S+)/", process.log.read_text())
