@@ -32,6 +32,18 @@ F = TypeVar("F", bound=Callable[..., object])
 WHY = "asked for on the command line"
 FAILED = (JobStatus.FAILED, JobStatus.CANCELLED)
 OPEN = (JobStatus.QUEUED, JobStatus.RUNNING)
+# What chooses jobs where no number is given, by the name of its argument.
+FILTERS = (
+    "batch",
+    "statuses",
+    "failed_in",
+    "error_class",
+    "bundle",
+    "text",
+    "since",
+    "until",
+    "everything",
+)
 
 why_option = click.option("--why", default=WHY, help="Kept with the job.")
 
@@ -59,7 +71,9 @@ def filter_options(verb: F) -> F:
             click.option("--since", type=click.DateTime(), help="Submitted then or later (UTC)."),
             click.option("--until", type=click.DateTime(), help="Submitted before (UTC)."),
             click.option("--all", "everything", is_flag=True, help="All jobs."),
-            click.option("--dry-run", is_flag=True, help="Only say how many jobs it would be."),
+            click.option(
+                "--dry-run", is_flag=True, help="Only say what would be done, or to how many."
+            ),
             click.option("--yes", is_flag=True, help="Do not ask before many jobs are changed."),
         )
     ):
@@ -274,17 +288,29 @@ def _carry_out(
     as_json: bool,
 ) -> int:
     """One job, or all that a filter meets; 0 when none of them refused."""
+    if job is not None and any(chosen[name] for name in FILTERS):
+        raise InputError(f"give the number {job} or a filter such as --batch, not both")
     with connect(environ, home) as connection:
         if job is not None:
-            with transaction(connection.engine) as session:
-                outcome = action(session, job)
-            facts = {"job_id": job, "done": True, "outcome": outcome}
-            click.echo(json.dumps(facts) if as_json else f"job {job}: {outcome}")
+            outcome = _one(connection, job, action, dry_run=chosen["dry_run"])
+            facts = {"job_id": job, "done": not chosen["dry_run"], "outcome": outcome}
+            told = f"job {job}: {outcome}" + (" (not done: --dry-run)" * chosen["dry_run"])
+            click.echo(json.dumps(facts) if as_json else told)
             return 0
         found = _selection(chosen, presumed)
         if not _may_go_on(connection, found, chosen, as_json=as_json):
             return 0
         return _tell_each(connection, found, action, as_json=as_json)
+
+
+def _one(connection: Connection, job: int, action: Action, *, dry_run: bool) -> str:
+    """What became of a job, or would become of it; raises when it refuses."""
+    with transaction(connection.engine) as session:
+        trial = session.begin_nested()
+        outcome = action(session, job)
+        if dry_run:
+            trial.rollback()
+    return outcome
 
 
 def _selection(chosen: Mapping[str, Any], presumed: tuple[JobStatus, ...]) -> Selection:

@@ -239,6 +239,20 @@ def test_jobs_are_retried_by_a_filter_counted_first(
     assert (again.code, again.err.count("nothing to retry")) == (1, 2)
 
 
+def test_one_job_can_be_tried_dry_and_takes_no_filter(
+    barber: Callable[..., Said], folder: Path
+) -> None:
+    barber("submit", write(folder, "one,a.png,b.png,"))
+    tried = barber("cancel", 1, "--dry-run")
+    assert (tried.code, tried.out) == (0, "job 1: cancelled (not done: --dry-run)\n")
+    assert barber("cancel", 1, "--dry-run", "--json").json["done"] is False
+    assert barber("retry", 1, "--dry-run").code == 1, "refused as it would be"
+    assert barber("show", 1, "--json").json["status"] == "queued"
+    both = barber("cancel", 1, "--batch", 1)
+    assert (both.code, "a filter such as --batch, not both" in both.err) == (1, True)
+    assert barber("cancel", 1).out == "job 1: cancelled\n"
+
+
 def test_a_job_runs_again_from_a_stage_or_with_other_params(
     barber: Callable[..., Said], folder: Path, engine: Engine, settings: Settings
 ) -> None:
