@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # them wait most of the time.
 WHOLE_FILES := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo modes test slow check conformance ffhq-sized bench scaling chaos matrix model mutants constraints clean
+.PHONY: help setup demo modes test slow check conformance ffhq-sized bench seed scaling chaos matrix model mutants constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -45,6 +45,9 @@ ffhq-sized: $(READY)  ## run every stage at 1024 on the CPU and write time and m
 
 bench: $(READY)  ## measure overhead, claims, ticks and more for docs/benchmarks.md (NAME=.. for one)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks $(or $(NAME),all) --write docs/benchmarks.md $(ARGS)
+
+seed: $(READY)  ## write JOBS made-up jobs into the running catalogue, to try the console with many
+	@$(BIN)/python -m tests.benchmarks.seeding --jobs $(or $(JOBS),100000) $(ARGS)
 
 scaling: $(READY)  ## simulate the queue with the measured costs and write docs/scaling.md
 	@$(BIN)/python -m tests.benchmarks.scaling $(ARGS)

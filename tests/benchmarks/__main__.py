@@ -8,7 +8,16 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks import claims, live, stage_times, submitting, system, tick, validation
+from tests.benchmarks import (
+    claims,
+    live,
+    pages,
+    stage_times,
+    submitting,
+    system,
+    tick,
+    validation,
+)
 from tests.benchmarks.page import Section, write
 
 
@@ -40,6 +49,7 @@ def benchmarks(kept: Path | None) -> Mapping[str, Callable[[], Section]]:
         "validation": validation.measure,
         "tick": partial(tick.measure, kept),
         "live": live.measure,
+        "pages": partial(pages.measure, kept),
     }
 
 
