@@ -102,7 +102,7 @@ class Transitions(RuleBasedStateMachine):
             settings, window=1000, sweep_s=0.0, lease_s=LONG_S, backoff_s=LONG_S, grace_s=60.0
         )
         claims.DECLINE_S = LONG_S
-        cls.people = known_portraits(cls.engine, 3)
+        cls.people = known_portraits(cls.engine, 3 + 2 * MOST_JOBS)
         cls.steps = 0
         cls.seen.clear()
         cls.fired.clear()
@@ -176,7 +176,9 @@ class Transitions(RuleBasedStateMachine):
     def submit(self, pick: int, due: bool, again: bool, batch: bool) -> None:
         a, b, c = (self.people[(pick + n) % 3] for n in range(3))
         kinds = [JobSpec(identity=a, bundle=BUNDLE), hair_spec(a, b), hair_spec(a, b, c)]
-        specs = [kinds[pick // 3 % 3]] * (2 if again else 1)
+        self._submit([kinds[pick // 3 % 3]] * (2 if again else 1), pick, due=due, batch=batch)
+
+    def _submit(self, specs: list[JobSpec], pick: int, *, due: bool, batch: bool) -> None:
         new = [NewJob(name="n", spec=spec, priority=pick % 2) for spec in specs]
         budgets: dict[str, Any] = {"max_errors": MAX_ERRORS, "max_losses": MAX_LOSSES}
         facts: dict[str, Any] = {"submitted_by": "ann" if batch else None, **budgets}

@@ -14,9 +14,9 @@ from hypothesis.stateful import precondition
 from barber.catalogue import dispatch, rework
 from barber.catalogue.stages import Claim
 from barber.plan import StageKind
-from tests.model.machine import PICK, Transitions, rule
+from tests.model.machine import MOST_JOBS, PICK, Transitions, rule
 from tests.model.reference import MAX_ERRORS, MAX_LOSSES, Job, Stage
-from tests.support.builders import Message
+from tests.support.builders import Message, hair_spec
 
 HELD_BACK = ("job", "batch", "all")
 AFTERWARDS = st.sampled_from(["beat", "finish", "fail", "fail for good", "return"])
@@ -228,8 +228,11 @@ class CatalogueMachine(Transitions):
 
     @rule(pick=PICK, last=st.booleans())
     def message_comes_before_its_needs(self, pick: int, last: bool) -> None:
-        if not self.fresh(ready=False):
-            self._go_on(self._open(pick), len(self._open(pick).of("target")))
+        if not self.fresh(ready=False) and len(self.model.jobs) < MOST_JOBS:
+            strangers = self.people[3 + 2 * len(self.model.jobs) :]  # nothing of them is there
+            self._submit([hair_spec(*strangers[:2])], pick, due=False, batch=True)
+            newest = list(self.model.jobs.values())[-1]
+            self._go_on(newest, len(newest.of("target")))
         early = self.fresh(ready=False)
         if early:
             self._take(early[-1 if last else pick % len(early)])
