@@ -47,6 +47,7 @@ def create_app(
         record,
         results,
         security,
+        studies,
         submit,
     )
     from dashboard.hub import Hub
@@ -80,6 +81,7 @@ def create_app(
         submit,
         intakes,
         masks,
+        studies,
     ):
         app.register_blueprint(noun.blueprint)
     access.check_declared(app)

@@ -14,6 +14,7 @@ from barber.catalogue import (  # noqa: F401 (all are its metadata)
     intake_tables,
     refusals,
     review_tables,
+    study_tables,
     tables,
 )
 from barber.catalogue.migrate import MIGRATION_LOCK

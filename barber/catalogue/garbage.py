@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session, aliased
 from barber.catalogue.refusals import RefusedMessage
 from barber.catalogue.status import ArtifactStatus, JobStatus, StageStatus
 from barber.catalogue.store import Store
+from barber.catalogue.study_tables import StudyPair
 from barber.catalogue.tables import (
     Artifact,
     ArtifactFile,
@@ -43,6 +44,8 @@ NAMES_A_FILE: Final = (
     Portrait.file_sha256,
     Portrait.labels_file_sha256,
     Portrait.photo_file_sha256,
+    StudyPair.file_a,
+    StudyPair.file_b,
 )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import bootstrap
+from scipy.stats import binomtest, bootstrap
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -49,3 +49,32 @@ def estimate(values: Sequence[float]) -> Estimate:
         rng=np.random.default_rng(SEED),
     ).confidence_interval
     return Estimate(mean=mean, low=float(interval.low), high=float(interval.high), n=len(found))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """How often one of two was chosen, and how sure that is."""
+
+    share: float
+    low: float  # Clopper-Pearson, exact
+    high: float
+    p_value: float  # two-sided, of both being chosen equally often
+
+
+def share_of(chosen: int, total: int) -> Share | None:
+    """The share with its exact binomial interval of 95 %; None without a trial.
+
+    Args:
+        chosen: How often it was chosen.
+        total: Of how many choices, taken as independent.
+    """
+    if not total:
+        return None
+    test = binomtest(chosen, total, 0.5)
+    interval = test.proportion_ci(confidence_level=LEVEL, method="exact")
+    return Share(
+        share=chosen / total,
+        low=float(interval.low),
+        high=float(interval.high),
+        p_value=float(test.pvalue),
+    )

@@ -14,6 +14,7 @@ from dashboard.api import (
     reading,
     results,
     reviewing,
+    studies,
     submitting,
 )
 from dashboard.api.endpoint import blueprint, spec
@@ -32,5 +33,6 @@ __all__ = [
     "results",
     "reviewing",
     "spec",
+    "studies",
     "submitting",
 ]

@@ -84,7 +84,8 @@ class Api:
 
     def work(self, *, fail=()):
         def finish(session, claim):
-            file = self.store.store_file(builders.picture(claim.planned.slot), "image/png")
+            number = claim.spec.seed + claim.planned.slot
+            file = self.store.store_file(builders.picture(number), "image/png")
             files = {"image.png": file}
             if claim.planned.kind is StageKind.TARGET:
                 data = save({"label_map": HAIRY[None]})
@@ -152,6 +153,14 @@ def test_every_described_route_answers_as_described(api):
     api.work()
     composed = api.post(f"/jobs/{failed}/masks/0/use", {"why": "tests"})
     api.work()
+    sets = {"a": api.batch(4).json["batch_id"], "b": api.batch(5).json["batch_id"]}
+    api.work()
+    sides = {
+        which: {"label": which, "batch": batch_id, "pattern": f"job-{seed}*"}
+        for seed, (which, batch_id) in enumerate(sets.items(), 4)
+    }
+    study = api.post("/studies", {"name": "spring", **sides})
+    number = study.json["study_id"]
     late = api.batch(3).json["batch_id"]
     waiting = api.get(f"/jobs?batch={late}").json["jobs"][0]["id"]
     with transaction(api.engine) as session:
@@ -171,6 +180,12 @@ def test_every_described_route_answers_as_described(api):
         "GET /jobs/{}/recipe.json": api.get(f"/jobs/{failed}/recipe.json"),
         "GET /jobs/{}/review": api.get(f"/jobs/{failed}/review"),
         "GET /results": api.get("/results"),
+        "POST /studies": study,
+        "GET /studies": api.get("/studies"),
+        "GET /studies/{}": api.get(f"/studies/{number}"),
+        "GET /studies/{}/ballot": api.get(f"/studies/{number}/ballot"),
+        "POST /studies/{}/votes": api.post(f"/studies/{number}/votes", {"pair": 0, "side": "left"}),
+        "POST /studies/{}/close": api.post(f"/studies/{number}/close"),
         "GET /jobs/{}/masks": api.get(f"/jobs/{failed}/masks"),
         "GET /jobs/{}/masks/{}.png": api.get(f"/jobs/{failed}/masks/1.png"),
         "POST /jobs/{}/masks": painted,
