@@ -12,23 +12,26 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Fault:
-    """In a module of the catalogue each `before`, wherever it stands, becomes `after`."""
+    """In modules of the catalogue each `before`, wherever it stands, becomes `after`."""
 
     name: str
     says: str
-    module: str
-    changes: tuple[tuple[str, str], ...]
+    changes: tuple[tuple[str, str, str], ...]  # (module, before, after)
 
-    def planted(self, source: str) -> str:
+    @property
+    def modules(self) -> set[str]:
+        return {module for module, _, _ in self.changes}
+
+    def planted(self, module: str, source: str) -> str:
         """The module's text with the fault in it."""
-        for before, after in self.changes:
-            assert before in source, f"{self.name}: {self.module}.py no longer has {before!r}"
+        for _, before, after in (change for change in self.changes if change[0] == module):
+            assert before in source, f"{self.name}: {module}.py no longer has {before!r}"
             source = source.replace(before, after)
         return source
 
 
 def _fault(name: str, says: str, module: str, *changes: tuple[str, str]) -> Fault:
-    return Fault(name, says, module, changes)
+    return Fault(name, says, tuple((module, *change) for change in changes))
 
 
 FAULTS = (
@@ -153,13 +156,15 @@ FAULTS = (
             "    return 1\n\n\ndef _grace",
         ),
     ),
-    _fault(
+    Fault(
         "deaf-fill",
         "the fill does not look at the pause of a job or batch",
-        "dispatch",
-        ("NOT job.paused AND ", ""),
-        ("WHERE NOT batch.paused", ""),
-        ("job.held_back or ", ""),
+        (
+            ("turns", "NOT job.paused AND ", ""),
+            ("turns", "WHERE NOT batch.paused", ""),
+            ("turns", "NOT batch.paused AND ", ""),
+            ("dispatch", "job.held_back or ", ""),
+        ),
     ),
     _fault(
         "chord-not-counted",

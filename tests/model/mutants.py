@@ -40,13 +40,13 @@ class _Planter(MetaPathFinder):
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
-        self.module = f"barber.catalogue.{fault.module}"
-        assert self.module not in sys.modules, "imported before its fault could be planted"
+        self.modules = {f"barber.catalogue.{module}" for module in fault.modules}
+        assert not self.modules & set(sys.modules), "imported before its fault could be planted"
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != self.module:
+        if fullname not in self.modules:
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         assert spec is not None and spec.origin is not None
@@ -59,7 +59,8 @@ class _Loader(importlib.machinery.SourceFileLoader):
     fault: Fault
 
     def get_code(self, fullname: str) -> CodeType:
-        changed = self.fault.planted(Path(self.path).read_text("utf-8"))
+        path = Path(self.path)
+        changed = self.fault.planted(path.stem, path.read_text("utf-8"))
         return compile(changed, self.path, "exec", dont_inherit=True)
 
 

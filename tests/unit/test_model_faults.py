@@ -14,7 +14,8 @@ CATALOGUE = Path(barber.catalogue.__file__).parent
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_fault_can_be_planted(fault: Fault) -> None:
-    source = (CATALOGUE / f"{fault.module}.py").read_text("utf-8")
-    planted = fault.planted(source)
-    assert planted != source
-    compile(planted, fault.module, "exec")
+    for module in fault.modules:
+        source = (CATALOGUE / f"{module}.py").read_text("utf-8")
+        planted = fault.planted(module, source)
+        assert planted != source
+        compile(planted, module, "exec")
