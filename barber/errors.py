@@ -14,6 +14,7 @@
     |       `-- TooManyTries    and not for a while
     |-- StoreError          an artifact file is missing, damaged or cannot be written
     |   `-- SnapshotError   a stage cannot go on from what was kept of it: it starts over
+    |-- ServerAway          the console elsewhere does not answer
     |-- SettingsError       the environment is at fault: value and remedy named
     `-- Cancelled           raised between two steps of a stage whose job was cancelled
 
@@ -109,6 +110,10 @@ class StoreError(BarberError):
 
 class SnapshotError(StoreError):
     """What was kept of a stage under way cannot be used; the stage starts from its beginning."""
+
+
+class ServerAway(BarberError):
+    """The console that a command talks to cannot be reached, or is broken."""
 
 
 class SettingsError(BarberError):

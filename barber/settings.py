@@ -24,6 +24,7 @@ LEAST = {
     "max_errors": 1,
     "max_losses": 1,
     "upload_mb": 1,
+    "webhook_failures": 1,
 }
 
 
@@ -62,6 +63,8 @@ class Settings:
     child_device_mb: int = 0  # or reserves more of its CUDA device's; 0: no limit
     upload_mb: int = 512  # the largest request with files, in MiB
     snapshot_s: float = 5.0  # least time between two snapshots of a stage, or 50 steps
+    webhook_private: int = 0  # 1: webhooks may call addresses of private networks, and plain http
+    webhook_failures: int = 50  # calls of a webhook that fail in a row before it is disabled
     failpoint: str = ""  # tests only: where a worker process shall end itself
     chaos: str = ""  # chaos runs only: toy stages, lost and doubled messages; see barber/chaos
 

@@ -107,7 +107,7 @@ class TableReader:
 
     def __init__(self, opened: TableFile, settings: TableSettings) -> None:
         self._lines = opened.lines
-        columns = _read_header(opened.header, opened.path)
+        columns = read_header(opened.header, opened.path)
         # A wrong default is nobody's row.
         apply_settings(preset_params(settings.default_preset, settings.presets), settings.settings)
         self._reader = RowReader(opened.folder, columns, settings)
@@ -125,7 +125,7 @@ class TableReader:
                 yield self._reader.read(line, cells)
 
 
-def _read_header(cells: Sequence[str], path: Path) -> list[Column]:
+def read_header(cells: Sequence[str], path: Path) -> list[Column]:
     columns = [_read_column(cell, path) for cell in cells]
     seen: dict[object, str] = {}
     for column in columns:

@@ -49,10 +49,13 @@ def create_app(
         security,
         studies,
         submit,
+        webhooks,
     )
     from dashboard.hub import Hub
+    from dashboard.plain_json import PlainJson
 
     app = Flask("dashboard")
+    app.json = PlainJson(app)
     record.attach(app, settings)
     app.extensions["hub"] = Hub(app, app.extensions["engine"], most=streams)
     background.attach(app, settings, app.extensions["engine"], app.extensions["store"])
@@ -82,6 +85,7 @@ def create_app(
         intakes,
         masks,
         studies,
+        webhooks,
     ):
         app.register_blueprint(noun.blueprint)
     access.check_declared(app)

@@ -16,6 +16,7 @@ from barber.catalogue import (  # noqa: F401 (all are its metadata)
     review_tables,
     study_tables,
     tables,
+    webhook_tables,
 )
 from barber.catalogue.migrate import MIGRATION_LOCK
 from barber.settings import Settings

@@ -49,6 +49,7 @@ from workers.broker import check_broker
 from workers.chords import publish
 from workers.failpoints import DISPATCHER, Failpoints, Point
 from workers.logs import configure_logging
+from workers.webhooks import DEADLINE_S, Sender
 
 log = logging.getLogger("workers.dispatcher")  # not __name__: the module runs as __main__
 
@@ -289,7 +290,10 @@ def main() -> int:
     engine = open_engine(settings, application="dispatcher")
     log.info("dispatching")
     dispatcher = Dispatcher(settings, engine, app)
+    sender = threading.Thread(target=Sender(settings, engine).run, args=(stop,), name="webhooks")
+    sender.start()
     dispatcher.run(stop)
+    sender.join(DEADLINE_S)
     dispatcher.leave()
     engine.dispose()
     return 0

@@ -33,6 +33,10 @@ class Verb(StrEnum):
     LOG_IN = "log in"
     LOG_OUT = "log out"
     LOGIN_REFUSED = "login refused"
+    ADD_WEBHOOK = "add webhook"
+    ENABLE_WEBHOOK = "enable webhook"
+    REMOVE_WEBHOOK = "remove webhook"
+    CLEAN = "delete what nobody needs"
     ADD_PERSON = "add person"
     CHANGE_PERSON = "change person"
     SET_PASSWORD = "set password"  # noqa: S105  # a verb

@@ -58,6 +58,7 @@ __all__ = [
     "batches",
     "cancel",
     "cancel_batch",
+    "check_deadline",
     "job",
     "jobs",
     "pause",

@@ -22,10 +22,12 @@ from barber.cli.operator_verbs import cancel, deadline, pause, priority, resume,
 from barber.cli.people_verbs import token, user
 from barber.cli.photograph_verbs import align
 from barber.cli.queue_verbs import jobs, show, submit, watch
+from barber.cli.remote_verbs import download, login, logout
 from barber.cli.result_verbs import replay, result
 from barber.cli.studio_verbs import compose, faces
 from barber.cli.system_verbs import demo, up
 from barber.cli.upkeep_verbs import dead, gc
+from barber.cli.webhook_verbs import webhook
 from barber.cli.worker_verbs import worker, workers
 
 
@@ -50,14 +52,14 @@ def barber() -> None:
 
 
 QUEUE = (
-    *(check, submit, jobs, show, watch, result),
+    *(check, submit, jobs, show, watch, result, download),
     *(retry, cancel, pause, resume, priority, deadline, dead, gc),
 )
 WORKERS = (worker, workers)
 
 STUDIO = (compose, replay, align, modes, evaluate, faces, bundle, chaos)
 
-for verb in (up, demo, *QUEUE, *WORKERS, user, token, *STUDIO):
+for verb in (up, demo, *QUEUE, *WORKERS, user, token, webhook, login, logout, *STUDIO):
     barber.add_command(verb)
 
 

@@ -22,8 +22,10 @@ from barber.catalogue.db import transaction
 from barber.catalogue.operate import PRIORITIES
 from barber.catalogue.selection import Selection
 from barber.catalogue.status import JobStatus
+from barber.cli import remote_queue
 from barber.cli.catalogue import Connection, catalogue_options, connect
 from barber.cli.deadlines import deadline_here
+from barber.cli.remote import remote, server_option
 from barber.errors import InputError, NotFound
 from barber.plan import StageKind
 
@@ -97,6 +99,7 @@ def filter_options(verb: F) -> F:
 @click.option("--deadline", help="By when: 06:30, 2h, ..; else one that has passed is taken away.")
 @why_option
 @filter_options
+@server_option
 @catalogue_options
 @click.pass_obj
 def retry(
@@ -108,6 +111,7 @@ def retry(
     params: str | None,
     deadline: str | None,
     why: str,
+    server: str | None,
     home: Path | None,
     as_json: bool,
     **chosen: Any,
@@ -119,6 +123,16 @@ def retry(
         raise InputError(f"--stage {stage} is a stage of one job: give the job's number too")
     if deadline is not None and (from_kind or params):
         raise InputError("--deadline goes with a plain retry: set it before with `barber deadline`")
+    with remote(environ, server, home) as elsewhere:
+        if elsewhere is not None:
+            body = remote_queue.Retry(
+                stage=stage,
+                from_kind=from_kind,
+                params=_params(params),
+                deadline=deadline,
+                why=why,
+            )
+            return remote_queue.retry(elsewhere, job, body, chosen, as_json=as_json)
     changes, by = _params(params), local_user()
     moment = _moment(environ, home, deadline) if deadline else None
 
@@ -140,6 +154,7 @@ def retry(
 @click.argument("job", type=int, required=False)
 @why_option
 @filter_options
+@server_option
 @catalogue_options
 @click.pass_obj
 def cancel(
@@ -147,11 +162,15 @@ def cancel(
     /,
     job: int | None,
     why: str,
+    server: str | None,
     home: Path | None,
     as_json: bool,
     **chosen: Any,
 ) -> int:
     """Stop jobs; what runs stops at its next step."""
+    with remote(environ, server, home) as elsewhere:
+        if elsewhere is not None:
+            return remote_queue.cancel(elsewhere, job, why, chosen, as_json=as_json)
 
     def action(session: Any, job_id: int) -> str:
         status = operate.cancel(session, job_id, by=local_user(), why=why)
@@ -163,14 +182,20 @@ def cancel(
 @click.command()
 @click.argument("job", type=int)
 @click.argument("priority", type=click.IntRange(PRIORITIES[0], PRIORITIES[-1]))
+@why_option
 @catalogue_options
 @click.pass_obj
 def priority(
-    environ: Mapping[str, str], job: int, priority: int, home: Path | None, as_json: bool
+    environ: Mapping[str, str],
+    job: int,
+    priority: int,
+    why: str,
+    home: Path | None,
+    as_json: bool,
 ) -> None:
     """Move a job forward (or, below 0, back) among those that wait; after `--` when negative."""
     with connect(environ, home) as connection, transaction(connection.engine) as session:
-        operate.set_priority(session, job, priority, by=local_user())
+        operate.set_priority(session, job, priority, by=local_user(), why=why)
     sentence = f"job {job} has priority {priority}"
     click.echo(json.dumps({"job_id": job, "priority": priority}) if as_json else sentence)
 
@@ -178,6 +203,7 @@ def priority(
 @click.command()
 @click.argument("when")
 @click.argument("job", type=int, required=False)
+@why_option
 @filter_options
 @catalogue_options
 @click.pass_obj
@@ -186,6 +212,7 @@ def deadline(
     /,
     when: str,
     job: int | None,
+    why: str,
     home: Path | None,
     as_json: bool,
     **chosen: Any,
@@ -194,7 +221,7 @@ def deadline(
     moment = None if when == "none" else _moment(environ, home, when)
 
     def action(session: Any, job_id: int) -> str:
-        operate.set_deadline(session, job_id, moment, by=local_user())
+        operate.set_deadline(session, job_id, moment, by=local_user(), why=why)
         return f"ends by {moment.isoformat(' ', 'minutes')}" if moment else "may take its time"
 
     return _carry_out(environ, home, job, chosen, action, OPEN, as_json)
@@ -212,6 +239,7 @@ def pause_options(verb: F) -> F:
             click.argument("job", type=int, required=False),
             click.option("--batch", type=int, help="A whole batch."),
             click.option("--all", "everything", is_flag=True, help="Everything."),
+            why_option,
             catalogue_options,
             click.pass_obj,
         )
@@ -241,6 +269,7 @@ def _set_paused(
     job: int | None,
     batch: int | None,
     everything: bool,
+    why: str,
     home: Path | None,
     as_json: bool,
 ) -> None:
@@ -248,11 +277,11 @@ def _set_paused(
         raise InputError("pause or resume what? give a job's number, or --batch NUMBER, or --all")
     with connect(environ, home) as connection, transaction(connection.engine) as session:
         if job is not None:
-            operate.pause(session, job, by=local_user(), paused=paused)
+            operate.pause(session, job, by=local_user(), why=why, paused=paused)
         elif batch is not None:
-            operate.pause_batch(session, batch, by=local_user(), paused=paused)
+            operate.pause_batch(session, batch, by=local_user(), why=why, paused=paused)
         else:
-            operate.pause_all(session, by=local_user(), paused=paused)
+            operate.pause_all(session, by=local_user(), why=why, paused=paused)
     _tell_pause("is paused" if paused else "goes on", job, batch, paused=paused, as_json=as_json)
 
 

@@ -8,32 +8,35 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from barber.catalogue import jobs as record
 from barber.catalogue.audit import local_user
 from barber.catalogue.db import transaction
-from barber.catalogue.jobs import BatchRow, JobRow, JobView, StageView
+from barber.catalogue.jobs import BatchRow
 from barber.catalogue.status import JobStatus
+from barber.cli import remote_queue
 from barber.cli.catalogue import Connection, catalogue_options, connect
 from barber.cli.deadlines import deadline_here
+from barber.cli.job_tables import job_table, show_job
 from barber.cli.method_options import noise_option, settings_option
 from barber.cli.photograph_verbs import photograph_options
 from barber.cli.preflight_options import (
-    finding_line,
     measuring,
     preflight_options,
     warning_lines,
 )
 from barber.cli.printing import plain, print_table
+from barber.cli.remote import remote, server_option
+from barber.cli.remote_queue import Asked
+from barber.errors import InputError
 from barber.manifest import find_bundle, landmarks_file, read_manifest
 from barber.photographs.portraits import AlignPolicy
-from barber.preflight.findings import Check, Finding
+from barber.preflight.findings import Check
 from barber.spec import NoiseMode
 from barber.standalone.preflight import bundle_preflight
 from barber.standalone.submission import Submission, submit_table
-from barber.standalone.watch import COLOURS, follow
+from barber.standalone.watch import follow
 from barber.table import TableSettings
 from barber.table_checks import noteworthy
 
@@ -51,6 +54,7 @@ WARNINGS_TOLD = 20
 @click.option("--watch", "watching", is_flag=True, help="Stay and show the progress.")
 @click.option("--accept-valid", is_flag=True, help="Queue the sound rows, record the others.")
 @click.option("--again", is_flag=True, help="Queue the table although it was queued before.")
+@server_option
 @catalogue_options
 @click.pass_obj
 def submit(
@@ -67,10 +71,31 @@ def submit(
     watching: bool,
     accept_valid: bool,
     again: bool,
+    server: str | None,
     home: Path | None,
     as_json: bool,
 ) -> int:
-    """Queue the rows of a CSV table: name, identity, hair, colour, face, .., priority, seed."""
+    """Queue the rows of a table: name, identity, hair, colour, face, .., priority, seed.
+
+    TABLE is a CSV file, JSON lines, or a ZIP with one of them and the pictures.
+    """
+    with remote(environ, server, home) as elsewhere:
+        if elsewhere is not None:
+            if landmarks is not None:
+                raise InputError("--landmarks is a file here: leave it out with --server")
+            asked = Asked(
+                table=table,
+                preset=preset,
+                settings=settings,
+                noise=noise,
+                align=align,
+                allow=tuple(allow),
+                deadline=deadline,
+                accept_valid=accept_valid,
+                again=again,
+            )
+            batch_id = remote_queue.submit(elsewhere, asked, as_json=as_json and not watching)
+            return remote_queue.watch(elsewhere, batch_id, as_json=as_json) if watching else 0
     with connect(environ, home) as connection:
         bundle = find_bundle(connection.settings.bundle, connection.settings.bundles_dir)
         manifest = read_manifest(bundle)
@@ -110,6 +135,7 @@ def submit(
 @click.option("--batch", type=int, help="Only of this batch.")
 @click.option("--status", type=click.Choice([s.value for s in JobStatus]), help="Only with it.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@server_option
 @catalogue_options
 @click.pass_obj
 def jobs(
@@ -117,10 +143,15 @@ def jobs(
     batch: int | None,
     status: str | None,
     limit: int,
+    server: str | None,
     home: Path | None,
     as_json: bool,
 ) -> None:
     """List jobs, newest first."""
+    with remote(environ, server, home) as elsewhere:
+        if elsewhere is not None:
+            remote_queue.jobs(elsewhere, batch, status, limit, as_json=as_json)
+            return
     wanted = JobStatus(status) if status else None
     with connect(environ, home) as connection, transaction(connection.engine) as session:
         if batch is not None:
@@ -129,15 +160,22 @@ def jobs(
     if as_json:
         click.echo(json.dumps([plain(row) for row in rows]))
         return
-    print_table(_job_table(rows) if rows else Text("no jobs"))
+    print_table(job_table(rows) if rows else Text("no jobs"))
 
 
 @click.command()
 @click.argument("job", type=int)
+@server_option
 @catalogue_options
 @click.pass_obj
-def show(environ: Mapping[str, str], job: int, home: Path | None, as_json: bool) -> None:
+def show(
+    environ: Mapping[str, str], job: int, server: str | None, home: Path | None, as_json: bool
+) -> None:
     """Show one job: its stages, attempts, result or error."""
+    with remote(environ, server, home) as elsewhere:
+        if elsewhere is not None:
+            remote_queue.show(elsewhere, job, as_json=as_json)
+            return
     with connect(environ, home) as connection, transaction(connection.engine) as session:
         view = record.job(session, job)
         result = connection.store.path(view.row.result_file) if view.row.result_file else None
@@ -148,15 +186,21 @@ def show(environ: Mapping[str, str], job: int, home: Path | None, as_json: bool)
         facts |= {"findings": list(view.findings)}
         click.echo(json.dumps(facts | {"stages": [plain(stage) for stage in view.stages]}))
         return
-    _show_job(view, result)
+    show_job(view, result)
 
 
 @click.command()
 @click.argument("batch", type=int)
+@server_option
 @catalogue_options
 @click.pass_obj
-def watch(environ: Mapping[str, str], batch: int, home: Path | None, as_json: bool) -> int:
+def watch(
+    environ: Mapping[str, str], batch: int, server: str | None, home: Path | None, as_json: bool
+) -> int:
     """Show a batch until it is over; the code is 0 when all of its jobs succeeded."""
+    with remote(environ, server, home) as elsewhere:
+        if elsewhere is not None:
+            return remote_queue.watch(elsewhere, batch, as_json=as_json)
     with connect(environ, home) as connection:
         return _watch(connection, batch, as_json=as_json)
 
@@ -197,57 +241,3 @@ def _tell_submission(done: Submission, connection: Connection, *, as_json: bool)
         click.echo(line, err=True)
     where = f", {connection.console}batches/{done.batch_id}" if connection.console else ""
     click.echo(f"batch {done.batch_id}: {done.accepted} jobs queued{where}", err=True)
-
-
-def _job_table(rows: list[JobRow]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("job", "batch", "name", "status", "done", "error"):
-        table.add_column(heading)
-    for row in rows:
-        status = Text(row.status, style=COLOURS[row.status])
-        done = f"{row.progress:4.0%}"
-        name, error = Text(row.name), Text(row.error or "")  # no markup in them counts
-        table.add_row(str(row.id), str(row.batch_id), name, status, done, error)
-    return table
-
-
-def _show_job(view: JobView, result: Path | None) -> None:
-    row = view.row
-    status = Text.assemble(f"job {row.id} {row.name}: ", (row.status, COLOURS[row.status]))
-    print_table(status)
-    if row.error:
-        click.echo(f"error   {row.error}")
-    if row.deadline and not row.status.final:
-        click.echo(f"ends by {row.deadline.astimezone().isoformat(' ', 'minutes')}, or fails")
-    if view.waits_for:
-        click.echo(f"waits   {view.waits_for.removeprefix('waits ')}")
-    for finding in view.findings:
-        click.echo(finding_line(Finding.from_json(finding)))
-    if result:
-        click.echo(f"result  {result} (with its recipe: barber result {row.id} --out NAME.png)")
-    if view.dropped:
-        click.echo(f"dropped {', '.join(view.dropped)} (colour not compared: too small a region)")
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("stage", "kind", "status", "seconds", "tries", "worker", "error"):
-        table.add_column(heading)
-    for stage in view.stages:
-        table.add_row(*_stage_cells(stage))
-    print_table(table)
-
-
-def _stage_cells(stage: StageView) -> tuple[str | Text, ...]:
-    seconds = f"{stage.seconds:.1f}" if stage.seconds is not None else ""
-    status = "reused" if stage.reused else str(stage.status)
-    kind = f"{stage.kind} {stage.slot}"
-    tries = str(len(stage.attempts))
-    if stage.attempts and stage.attempts[-1].from_step:
-        tries += f" (last from step {stage.attempts[-1].from_step})"
-    return (
-        str(stage.id),
-        kind,
-        status,
-        seconds,
-        tries,
-        stage.worker or "",
-        Text(stage.error or ""),
-    )

@@ -16,6 +16,7 @@ from dashboard.api import (
     reviewing,
     studies,
     submitting,
+    webhooks,
 )
 from dashboard.api.endpoint import blueprint, spec
 
@@ -35,4 +36,5 @@ __all__ = [
     "spec",
     "studies",
     "submitting",
+    "webhooks",
 ]

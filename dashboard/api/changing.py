@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from barber.catalogue import bulk, jobs, owners, rework, selection
 from barber.catalogue.people_tables import Role
+from barber.catalogue.selection import Selection
 from barber.catalogue.status import JobStatus
 from barber.errors import Conflict, InputError
 from dashboard import access, record
@@ -28,6 +29,8 @@ def retry(job_id: int, json: shapes.RetryAsked) -> dict[str, Any]:
         raise InputError(
             "stage, from_stage, from_kind and params exclude each other: give one of them"
         )
+    if json.deadline is not None and any(given is not None for given in ways[1:]):
+        raise InputError("deadline goes with a plain retry: set it before by itself")
     with record.transaction() as session:
         owners.check_job(session, job_id, access.owner())
         by, why = access.by(), json.why
@@ -38,7 +41,9 @@ def retry(job_id: int, json: shapes.RetryAsked) -> dict[str, Any]:
         elif json.params is not None:
             count = rework.change_params(session, job_id, json.params, by=by, why=why)
         else:
-            count = jobs.retry(session, job_id, by=by, stage_id=json.stage, why=why)
+            count = jobs.retry(
+                session, job_id, by=by, stage_id=json.stage, deadline=json.deadline, why=why
+            )
     return {"job_id": job_id, "stages_set_back": count}
 
 
@@ -70,6 +75,25 @@ def priority(job_id: int, json: shapes.PriorityAsked) -> dict[str, Any]:
         owners.check_job(session, job_id, access.owner())
         jobs.set_priority(session, job_id, json.priority, by=access.by(), why=json.why)
     return {"job_id": job_id, "priority": json.priority}
+
+
+@endpoint(
+    "POST", "/batches/<id:batch_id>/deadline", role=OPERATOR, answer=shapes.Changed, tag="batches"
+)
+def batch_deadline(batch_id: int, json: shapes.DeadlineAsked) -> dict[str, Any]:
+    """Says by when the jobs of a batch that have not ended must have."""
+    by, why = access.by(), json.why
+    with record.transaction() as session:
+        owners.check_batch(session, batch_id, access.owner())
+        jobs.check_deadline(session, json.deadline)
+    chosen = Selection(batch_id=batch_id, statuses=(JobStatus.QUEUED, JobStatus.RUNNING))
+
+    def one(session: Session, job_id: int) -> str:
+        jobs.set_deadline(session, job_id, json.deadline, by=by, why=why)
+        return "done"
+
+    count = sum(each.done for each in bulk.each(current_app.extensions["engine"], chosen, one))
+    return {"batch_id": batch_id, "deadline": json.deadline, "jobs": count}
 
 
 @endpoint(

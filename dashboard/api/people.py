@@ -9,7 +9,7 @@ from flask import current_app
 from barber.catalogue import audit, logins, tokens
 from barber.catalogue.audit import Actor
 from barber.catalogue.people_tables import Role, Via
-from barber.errors import NotFound
+from barber.errors import InputError, NotFound
 from dashboard import access, record
 from dashboard.api import shapes
 from dashboard.api.endpoint import endpoint
@@ -59,6 +59,17 @@ def revoke_token(token_id: int) -> dict[str, Any]:
             raise NotFound(f"no token {token_id}")
         tokens.revoke(session, token_id, by=access.by())
     return {"id": token_id}
+
+
+@endpoint("DELETE", "/tokens/mine", role=Role.VIEWER, answer=shapes.Ended, tag="people")
+def revoke_own_token() -> dict[str, Any]:
+    """Ends the token that this request shows."""
+    actor = access.by()
+    if actor.token_id is None:
+        raise InputError("this request shows no token: log out in the browser instead")
+    with record.transaction() as session:
+        tokens.revoke(session, actor.token_id, by=actor)
+    return {"id": actor.token_id}
 
 
 @endpoint("GET", "/audit", role=Role.ADMIN, answer=shapes.Entries, tag="people")

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 from barber.catalogue.audit import Verb
 from barber.catalogue.listing import Sort
@@ -232,6 +232,7 @@ class RetryAsked(Asked):
     from_stage: Id | None = Field(None, description="This one and all after it, done or not.")
     from_kind: StageKind | None = Field(None, description="These and all after them, done or not.")
     params: dict[str, Any] | None = Field(None, description="Other parameters, by stage.")
+    deadline: AwareDatetime | None = Field(None, description="A new one, with a plain retry.")
     why: Why = ""
 
 
@@ -414,6 +415,7 @@ class BatchAsked(Asked):
     """A batch to submit."""
 
     name: Name
+    deadline: AwareDatetime | None = Field(None, description="By when, with its zone.")
     jobs: list[JobAsked] = Field(min_length=1, max_length=5000)
     noise: NoiseMode = NoiseMode.FRESH
     allow: list[str] = Field(default_factory=list, description="Checks whose refusals warn only.")

@@ -103,6 +103,7 @@ def submit(json: shapes.BatchAsked) -> dict[str, Any]:
             jobs=new,
             bundle_name=settings.bundle,
             submitted_by=access.by(),
+            deadline=json.deadline,
             max_errors=settings.max_errors,
             max_losses=settings.max_losses,
         )

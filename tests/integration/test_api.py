@@ -199,6 +199,14 @@ def test_every_described_route_answers_as_described(api):
         "POST /jobs/{}/pause": api.post(f"/jobs/{waiting}/pause", why),
         "POST /jobs/{}/resume": api.post(f"/jobs/{waiting}/resume", why),
         "POST /jobs/{}/priority": api.post(f"/jobs/{waiting}/priority", {"priority": 9}),
+        "POST /jobs/{}/deadline": api.post(
+            f"/jobs/{waiting}/deadline", {"deadline": "2096-01-01T00:00:00+00:00", **why}
+        ),
+        "POST /batches/{}/deadline": api.post(f"/batches/{late}/deadline", {"deadline": None}),
+        "DELETE /tokens/mine": api.ask(
+            "DELETE", "/tokens/mine", secret=token(api.engine, "olga", Role.OPERATOR)
+        ),
+        **hooks(api),
         "POST /jobs/{}/cancel": api.post(f"/jobs/{waiting}/cancel", why),
         "POST /jobs/actions": api.post(
             "/jobs/actions", {"action": "retry", "filter": {"batch": late}, **why}
@@ -232,6 +240,19 @@ def test_every_described_route_answers_as_described(api):
         for method in methods
     }
     assert told == set(calls)
+
+
+def hooks(api):
+    """Each route of webhooks."""
+    made = api.post("/webhooks", {"url": "https://example.com/barber"})
+    path = f"/webhooks/{made.json['webhook']['id']}"
+    return {
+        "POST /webhooks": made,
+        "GET /webhooks": api.get("/webhooks"),
+        "GET /webhooks/{}/deliveries": api.get(f"{path}/deliveries"),
+        "POST /webhooks/{}/enable": api.post(f"{path}/enable"),
+        "DELETE /webhooks/{}": api.ask("DELETE", path),
+    }
 
 
 def imports(api):
