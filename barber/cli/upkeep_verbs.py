@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
+from barber.catalogue import audit, garbage
 from barber.catalogue import dead as graveyard
-from barber.catalogue import garbage
+from barber.catalogue.audit import Verb, local_user
 from barber.catalogue.db import transaction
 from barber.catalogue.dead import Dead
 from barber.catalogue.garbage import Keep, Rubbish
@@ -75,6 +76,7 @@ def _lines(found: Dead) -> list[str]:
     help="Also codes and alignments, unused for so long, of jobs that succeeded or were cancelled; "
     "results stay, and another job makes them anew.",
 )
+@click.option("--why", default="", help="Kept in the audit log.")
 @catalogue_options
 @click.pass_obj
 def gc(
@@ -82,6 +84,7 @@ def gc(
     dry_run: bool,
     keep_days: float | None,
     intermediate_days: float | None,
+    why: str,
     home: Path | None,
     as_json: bool,
 ) -> None:
@@ -90,6 +93,9 @@ def gc(
         days = connection.settings.keep_days if keep_days is None else keep_days
         keep = Keep(days=days, intermediate_days=intermediate_days)
         found = _collect(connection, keep, dry_run=dry_run)
+        if not dry_run:
+            with transaction(connection.engine) as session:
+                audit.record(session, Verb.CLEAN, local_user(), why=why, data=asdict(found))
     if as_json:
         click.echo(json.dumps(asdict(found) | {"dry_run": dry_run}))
         return
