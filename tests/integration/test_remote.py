@@ -8,6 +8,7 @@ import stat
 import threading
 import zipfile
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from werkzeug.serving import make_server
@@ -128,7 +129,7 @@ def test_a_night_from_login_to_download(barber, server, engine, settings, folder
     target = tmp_path / "night.zip"
     assert barber("download", batch, "--out", target)[0] == 0
     assert sorted(zipfile.ZipFile(target).namelist()) == [
-        *("one.json", "one.png", "three.json", "three.png"),
+        *("one.json", "one.png", "results.csv", "three.json", "three.png"),
     ]
     assert barber("download", batch, "--out", target)[0] == 1
     png = tmp_path / "one.png"
@@ -148,8 +149,12 @@ def test_what_goes_wrong_is_one_sentence(barber, server, engine, folder):
     away = {"BARBER_TOKEN": vera, "BARBER_SERVER": "http://127.0.0.1:1"}
     code, _, err = barber("jobs", **away)
     assert code == 1 and "http://127.0.0.1:1 cannot be reached" in err
-    elsewhere = {"BARBER_TOKEN": vera, "BARBER_SERVER": f"{server}/static"}
-    code, _, err = barber("jobs", **elsewhere)
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:  # it answers 501, in HTML
+        thread = threading.Thread(target=other.handle_request)
+        thread.start()
+        stranger = f"http://127.0.0.1:{other.server_port}"
+        code, _, err = barber("jobs", BARBER_TOKEN=vera, BARBER_SERVER=stranger)
+        thread.join()
     assert code == 1 and "not as a console of this version" in err
     assert barber("jobs", "--server", "ftp://x", BARBER_TOKEN=vera)[0] == 1
     code, _, err = barber("submit", folder / "none.csv", BARBER_TOKEN=vera)
