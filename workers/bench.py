@@ -92,17 +92,28 @@ class Bench:
         """Gives the stage at hand the time of a drain; no other is taken."""
         self._leaves_at = min(self._leaves_at, time.monotonic() + self.settings.drain_s)
 
-    def lost_stage(self) -> turns.LostStage | None:
-        """The stage, if any, that should be taken before the one that has come.
+    def run_lost_before(self, stage_id: int, generation: int) -> Outcome:
+        """Runs a stage that lost its worker instead of the one that has come, if there is one.
 
-        None where stages have different hard limits: that of the message that has come would hold
-        for the other, too.
+        The one that has come then waits in the catalogue again, not here: this process may be the
+        next that is killed. Not where stages have different hard limits, for that of the message
+        that has come holds.
         """
         if self.leaving or len(set(self._limits.hard_s.values())) > 1:
-            return None
-        return self._write(lambda session: turns.lost_stage(session, self.bundle.digest))
+            return Outcome(claimed=False)
+        lost = self._write(lambda session: turns.lost_stage(session, self.bundle.digest))
+        if lost is None or lost.stage_id == stage_id:
+            return Outcome(claimed=False)
 
-    def run(self, stage_id: int, generation: int) -> Outcome:
+        def put_back() -> None:
+            why = "a stage that lost its worker goes first"
+            self._write(lambda session: stages.decline(session, stage_id, generation, why=why))
+
+        return self.run(*lost, on_claim=put_back)
+
+    def run(
+        self, stage_id: int, generation: int, *, on_claim: Callable[[], None] = lambda: None
+    ) -> Outcome:
         """Claims a stage, works on it and records how it ended."""
         if self.leaving:
             why = f"worker {self.worker} leaves"
@@ -121,6 +132,7 @@ class Bench:
         )
         if claim is None:
             return Outcome(claimed=False)
+        on_claim()
         facts = {"job_id": claim.job_id, "stage_id": stage_id, "stage": claim.planned.kind}
         log.info("stage begins", extra=facts)
         began = time.monotonic()

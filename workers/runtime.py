@@ -75,17 +75,11 @@ class Runtime:
         if self.rules and self.rules.falls(self.rules.drop, stage_id, generation, "drop"):
             log.info(DROPPED)
             return False  # as if the message had never come
-        # What lost its worker goes first; the stage that has come waits for it here.
-        lost = self.bench.lost_stage()
-        if lost is not None and lost.stage_id != stage_id:
-            self._run(*lost)
-        return self._run(stage_id, generation)
-
-    def _run(self, stage_id: int, generation: int) -> bool:
-        assert self.bench is not None
         self.busy = True
         try:
-            outcome = self.bench.run(stage_id, generation)
+            outcome = self.bench.run_lost_before(stage_id, generation)
+            if not outcome.claimed:
+                outcome = self.bench.run(stage_id, generation)
         finally:
             self.busy = False
         self.worked = self.worked or outcome.claimed

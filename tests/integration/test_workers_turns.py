@@ -8,20 +8,24 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from barber.catalogue.stages import Claim
 from barber.settings import Settings
-from tests.support.builders import BUNDLE, Crew, hair_spec, known_portraits, submit
-from workers.bench import Bench, Outcome
+from tests.support.builders import BUNDLE, Crew, Message, hair_spec, known_portraits, submit
+from tests.support.invariants import offences
+from workers.bench import Bench
 from workers.runtime import Runtime
 
 pytestmark = pytest.mark.integration
 
 
 class NotingBench(Bench):
-    """Claims nothing."""
+    """Claims, and notes what."""
 
-    def run(self, stage_id: int, generation: int) -> Outcome:
-        self.taken = [*getattr(self, "taken", []), (stage_id, generation)]
-        return Outcome(claimed=False)
+    taken: list[int]
+
+    def _work(self, claim: Claim, keeper: object) -> bool:
+        self.taken.append(claim.stage_id)
+        return True
 
 
 class Bundle:
@@ -39,7 +43,7 @@ def test_a_stage_that_lost_its_worker_is_taken_before_the_one_that_came(
     people = known_portraits(engine, 6)
     submit(engine, [hair_spec(*people[n : n + 2]) for n in (0, 2, 4)])
     crew.tick()
-    lost, *others = crew.messages()
+    lost, came, _ = crew.messages()
     assert crew.claim(lost)
     with engine.begin() as connection:
         connection.execute(
@@ -49,6 +53,7 @@ def test_a_stage_that_lost_its_worker_is_taken_before_the_one_that_came(
     crew.tick()
     given: dict[str, Any] = {"bundle": Bundle(), "worker": "w", "versions": {}}
     bench = NotingBench(settings=replace(settings, hard_limit_s=limits), engine=engine, **given)
+    bench.taken = []
     if leaving:
         bench.leave_soon()
     worker = Runtime(
@@ -61,10 +66,18 @@ def test_a_stage_that_lost_its_worker_is_taken_before_the_one_that_came(
         engine=engine,
         bench=bench,
     )
-    came = (others[0]["stage_id"], others[0]["generation"])
-    again = (lost["stage_id"], lost["generation"] + 1)
-    worker.run_stage(*came)
-    assert bench.taken == ([again, came] if first else [came])
-    if first:
-        worker.run_stage(*again)
-        assert bench.taken[2:] == [again], "not twice when it comes itself"
+    worker.run_stage(came["stage_id"], came["generation"])
+    expected = lost if first else came
+    assert bench.taken == ([] if leaving else [expected["stage_id"]])
+    waits = first or leaving
+    assert status(engine, came) == ("pending" if waits else "running"), "it is nobody's secret"
+
+    worker.run_stage(lost["stage_id"], lost["generation"] + 1)
+    assert bench.taken.count(lost["stage_id"]) == (0 if leaving else 1)
+    assert offences(engine) == []
+
+
+def status(engine: Engine, message: Message) -> str:
+    with engine.connect() as connection:
+        query = text("SELECT status FROM stage WHERE id = :id")
+        return str(connection.scalar(query, {"id": message["stage_id"]}))
