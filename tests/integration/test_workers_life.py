@@ -154,6 +154,9 @@ def test_process_is_replaced_when_it_has_done_enough_or_holds_too_much(system, e
 
 def test_drain_hands_back_what_is_not_done_and_gives_up_on_what_hangs(system, employ):
     leaving = employ("leaving", chaos="stage_s=8", drain_s=1.0)
+    first = row_of(system, "leaving").pid
+    os.kill(first, signal.SIGKILL)  # who comes in its place drains as well
+    system.wait(lambda: row_of(system, "leaving").pid != first, "the next process")
     job_id = submit_job(system, 10)
     system.wait(lambda: held_by(system, job_id, "leaving"), "a stage to be under way")
     leaving.popen.send_signal(signal.SIGTERM)
