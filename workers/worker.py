@@ -33,6 +33,7 @@ from workers.endings import OVERDUE_EXIT_CODE, PARTING_SIGNAL, REFUSED_EXIT_CODE
 from workers.failpoints import Failpoints
 from workers.limits import Limits
 from workers.logs import configure_logging
+from workers.pool import OneChildPool
 
 log = logging.getLogger("workers.worker")  # not __name__: the module runs as __main__
 
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     worker = app.Worker(
         hostname=f"{settings.queue_prefix}{options.name}@{socket.gethostname()}",
         queues=[add_stage_queue(app, bundle) if name == GPU else cpu_queue(app) for name in queues],
-        pool="prefork",
+        pool=OneChildPool,
         concurrency=1,
         quiet=True,
         without_gossip=True,

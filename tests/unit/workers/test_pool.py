@@ -1,0 +1,23 @@
+"""The pool's one child, killed while it waits for work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from billiard import get_context
+
+from workers.pool import _OneChild
+
+
+def test_the_next_child_works_when_one_was_killed_while_it_waited() -> None:
+    pool = _OneChild(processes=1, context=get_context("spawn"))
+    try:
+        first = pool.apply_async(os.getpid).get(timeout=60)
+        time.sleep(0.2)  # it goes back to its pipe, which nothing tells
+        os.kill(first, signal.SIGKILL)
+        assert pool.apply_async(os.getpid).get(timeout=60) != first
+    finally:
+        pool.terminate()
+        pool.join()
