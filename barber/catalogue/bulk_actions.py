@@ -163,7 +163,8 @@ def create(session: Session, wish: Wish, *, by: str, expected: int | None = None
         "address": actor.address,
     }
     bulk_id = session.scalars(insert(Bulk).values(**values).returning(Bulk.id)).one()
-    jobs = select(literal(bulk_id), Job.id).where(*wish.chosen.where()).limit(MOST_JOBS + 1)
+    where = selection.look_up(session, wish.chosen).where()
+    jobs = select(literal(bulk_id), Job.id).where(*where).limit(MOST_JOBS + 1)
     taken = session.execute(insert(BulkJob).from_select(["bulk_id", "job_id"], jobs))
     total: int = taken.rowcount  # type: ignore[attr-defined]
     _check_total(total, expected)

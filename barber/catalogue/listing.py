@@ -14,12 +14,13 @@ from typing import Any, Self
 from sqlalchemy import ColumnElement, func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
-from barber.catalogue.selection import MAX_ID, Selection
+from barber.catalogue.selection import MAX_ID, Selection, look_up
 from barber.catalogue.tables import Job
 from barber.errors import InputError
 
 UPDATED = func.coalesce(Job.finished_at, Job.started_at, Job.created_at)  # its last great change
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FEW_BATCHES = 20
 MICROSECOND = timedelta(microseconds=1)
 PLACE = re.compile(r"(?:(-?[0-9]{1,18})\.)?([0-9]{1,19})", re.ASCII)
 
@@ -70,6 +71,7 @@ def page(
     after: Place | None = None,
 ) -> list[Place]:
     """The jobs of a page, in order, each with what a next page would begin after."""
+    chosen = look_up(session, chosen)
     if sort in (Sort.NEWEST, Sort.OLDEST):
         order, beyond = _by_id(chosen, sort, after)
         query = select(Job.id).where(*chosen.where(), *beyond).order_by(order)
@@ -94,6 +96,7 @@ def _by_id(
     """
     indexed = (chosen.batch_id, chosen.cause, chosen.bundle, chosen.error_class)
     by_minus = len(chosen.statuses) == 1 or any(value is not None for value in indexed)
+    by_minus |= 0 < len(chosen.known.batch_ids) <= FEW_BATCHES  # few enough to sort all their jobs
     newest = sort is Sort.NEWEST
     key: ColumnElement[Any] = -Job.id if by_minus else Job.id.expression
     rising = newest is by_minus

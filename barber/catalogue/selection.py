@@ -10,9 +10,9 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Text, func, literal, select
+from sqlalchemy import ColumnElement, Text, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from barber.catalogue.owners import owned
 from barber.catalogue.status import JobStatus, StageStatus
@@ -31,6 +31,16 @@ OVERLAP: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What was looked up of a selection; see `look_up`."""
+
+    above: int | None = None  # all ids are
+    below: int | None = None
+    batch_ids: tuple[int, ...] = ()  # whose name has the text
+    job_ids: tuple[int, ...] = ()  # that the text names by number or key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """Jobs that meet every condition given; without any, all jobs."""
 
@@ -38,7 +48,7 @@ class Selection:
     batch_id: int | None = None
     statuses: tuple[JobStatus, ...] = ()
     stage: StageKind | None = None  # a stage of this kind has failed for good
-    error_class: str | None = None  # why the job, or one of its stages, has failed
+    error_class: str | None = None  # of the error that the job has failed of
     cause: str | None = None  # `Cause.key` of what the job failed for good of
     bundle: str | None = None  # name of the bundle
     person: str | None = None  # who submitted it
@@ -47,6 +57,7 @@ class Selection:
     since: datetime | None = None  # submitted at this moment or later
     until: datetime | None = None  # submitted before
     owner: int | None = None  # of batches of this person
+    known: Known = Known()
 
     def __post_init__(self) -> None:
         if any("\0" in (word or "") for word in (self.text, self.bundle, self.person)):
@@ -75,6 +86,8 @@ class Selection:
         """The conditions that were given, as JSON data."""
         given: dict[str, Any] = {}
         for each in fields(self):
+            if each.name == "known":
+                continue
             value = getattr(self, each.name)
             if value not in (None, ()):
                 given[each.name] = value.isoformat() if isinstance(value, datetime) else value
@@ -108,26 +121,20 @@ class Selection:
         if self.stage is not None:
             found.append(Job.id.in_(failed.where(Stage.kind == self.stage)))
         if self.error_class is not None:
-            # Of a job that has failed it stands in the job; others go on beside a failed stage.
-            beside = failed.where(Stage.job_id == Job.id, Stage.error_class == self.error_class)
-            goes_on = Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING))
-            found.append((Job.error_class == self.error_class) | (goes_on & beside.exists()))
+            found.append(Job.error_class == self.error_class)
         return found
 
     def _times(self) -> list[ColumnElement[bool]]:
-        """The times, and bounds of the ids between them: a walk by ids must not leave these."""
+        """The times, and the ids between them: a walk by ids must not leave these."""
         found: list[ColumnElement[bool]] = []
-        other = aliased(Job)
         if self.since is not None:
-            before = select(other.id).where(other.created_at < in_utc(self.since) - OVERLAP)
-            last = before.order_by(other.created_at.desc()).limit(1).scalar_subquery()
-            low = func.coalesce(last, literal(0, BigInteger))
-            found += [Job.created_at >= in_utc(self.since), *_above(low)]
+            found.append(Job.created_at >= in_utc(self.since))
         if self.until is not None:
-            after = select(other.id).where(other.created_at >= in_utc(self.until) + OVERLAP)
-            first = after.order_by(other.created_at).limit(1).scalar_subquery()
-            high = func.coalesce(first, literal(MAX_ID, BigInteger))
-            found += [Job.created_at < in_utc(self.until), *_below(high)]
+            found.append(Job.created_at < in_utc(self.until))
+        if self.known.above is not None:
+            found += [Job.id > self.known.above, -Job.id < -self.known.above]
+        if self.known.below is not None:
+            found += [Job.id < self.known.below, -Job.id > -self.known.below]
         return found
 
     def _words(self) -> list[ColumnElement[bool]]:
@@ -139,15 +146,12 @@ class Selection:
             func.left(column, TEXT_SEARCHED).icontains(self.text, autoescape=True)
             for column in (Job.name, func.coalesce(Job.error, ""))
         ]
-        batches = select(Batch.id).where(Batch.name.icontains(self.text, autoescape=True))
-        found = (indexed & (told[0] | told[1])) | _any_of(Job.batch_id, batches)
-        if self.text.isascii() and self.text.isdigit() and int(self.text) <= MAX_ID:
-            found |= Job.id == int(self.text)
-        if set(self.text) <= HEX_DIGITS and SHORTEST_KEY <= len(self.text) <= LONGEST_KEY:
-            keyed = select(Stage.job_id).where(
-                Stage.key >= self.text, Stage.key < f"{self.text}g"
-            )  # a digest has no "g": all that begin so, whatever the database's order of letters
-            found |= _any_of(Job.id, keyed.limit(MOST_KEYED))
+        # What is cheap comes first: where the index does not help, most rows end there.
+        found = (told[0] | told[1]) & indexed
+        if self.known.batch_ids:
+            found |= Job.batch_id.in_(self.known.batch_ids)
+        if self.known.job_ids:
+            found |= Job.id.in_(self.known.job_ids)
         return [found]
 
 
@@ -156,28 +160,49 @@ def in_utc(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _above(low: ColumnElement[int]) -> tuple[ColumnElement[bool], ...]:
-    return Job.id > low, -Job.id < -low  # the one index or the other, whichever is walked
+def look_up(session: Session, chosen: Selection) -> Selection:
+    """The selection with what a few looks into indexes tell of it: of a value that stands in the
+    query the planner knows how much it meets, of a subquery it does not.
+    """
+    above = below = None
+    if chosen.since is not None:
+        before = select(Job.id).where(Job.created_at < in_utc(chosen.since) - OVERLAP)
+        above = session.scalar(before.order_by(Job.created_at.desc()).limit(1))
+    if chosen.until is not None:
+        after = select(Job.id).where(Job.created_at >= in_utc(chosen.until) + OVERLAP)
+        below = session.scalar(after.order_by(Job.created_at).limit(1))
+    batches: list[int] = []
+    jobs: list[int] = []
+    if chosen.text is not None:
+        named = select(Batch.id).where(Batch.name.icontains(chosen.text, autoescape=True))
+        batches = list(session.scalars(named))
+        jobs = _numbered(session, chosen.text)
+    known = Known(above=above, below=below, batch_ids=tuple(batches), job_ids=tuple(jobs))
+    return replace(chosen, known=known)
 
 
-def _below(high: ColumnElement[int]) -> tuple[ColumnElement[bool], ...]:
-    return Job.id < high, -Job.id > -high
-
-
-def _any_of(column: Any, query: Any) -> ColumnElement[bool]:
-    """As IN, but the query is run first, so that an index finds its rows beside others in an OR."""
-    return column == func.any(func.array(query.scalar_subquery()))  # type: ignore[no-any-return]
+def _numbered(session: Session, text: str) -> list[int]:
+    """Jobs of which a text is the number, or the beginning of a stage's key."""
+    found: list[int] = []
+    if text.isascii() and text.isdigit() and int(text) <= MAX_ID:
+        found.append(int(text))
+    if set(text) <= HEX_DIGITS and SHORTEST_KEY <= len(text) <= LONGEST_KEY:
+        # A digest has no "g": all that begin so, whatever the database's order of letters.
+        keyed = select(Stage.job_id).where(Stage.key >= text, Stage.key < f"{text}g")
+        found += session.scalars(keyed.limit(MOST_KEYED))
+    return found
 
 
 def count(session: Session, selection: Selection) -> dict[JobStatus, int]:
     """How many jobs a selection has, by status; statuses without a job are left out."""
-    query = select(Job.status, func.count()).where(*selection.where()).group_by(Job.status)
+    where = look_up(session, selection).where()
+    query = select(Job.status, func.count()).where(*where).group_by(Job.status)
     return {JobStatus(status): number for status, number in session.execute(query)}
 
 
 def page(session: Session, selection: Selection, *, after: int, limit: int) -> list[int]:
     """Ids of a selection's jobs, oldest first, above the id `after`."""
-    query = select(Job.id).where(*selection.where(), Job.id > after)
+    query = select(Job.id).where(*look_up(session, selection).where(), Job.id > after)
     return list(session.scalars(query.order_by(Job.id).limit(limit)))
 
 
