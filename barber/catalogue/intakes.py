@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from barber.catalogue.intake_tables import Intake, IntakeRow, IntakeStatus
 from barber.errors import Conflict, NotFound
+from barber.preflight.findings import Verdict
 from barber.table_rows import PlannedRow, RowError
 
 KEPT = timedelta(days=7)  # then an import is forgotten; its batch, if it has one, stays
@@ -153,7 +154,10 @@ def add_rows(
         ]
         session.execute(insert(IntakeRow).execution_options(render_nulls=True), numbered)
     sound = sum(isinstance(row, PlannedRow) for row in found)
-    warned = sum(isinstance(row, PlannedRow) and bool(row.findings) for row in found)
+    warned = sum(
+        isinstance(row, PlannedRow) and any(f.verdict is Verdict.WARN for f in row.findings)
+        for row in found
+    )
     _set(
         session,
         intake_id,
