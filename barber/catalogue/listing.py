@@ -94,7 +94,7 @@ def _by_id(
     walk the primary key and drop rows until it has a page, which for an old batch are all jobs
     since; by -id without such a condition it would sort all jobs.
     """
-    indexed = (chosen.batch_id, chosen.cause, chosen.bundle, chosen.error_class)
+    indexed = (chosen.batch_id, chosen.bundle, chosen.error_class)
     by_minus = len(chosen.statuses) == 1 or any(value is not None for value in indexed)
     by_minus |= 0 < len(chosen.known.batch_ids) <= FEW_BATCHES  # few enough to sort all their jobs
     newest = sort is Sort.NEWEST

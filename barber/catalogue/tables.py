@@ -132,9 +132,9 @@ class Job(Base):
             postgresql_where=text("deadline IS NOT NULL AND status IN ('queued', 'running')"),
         ),
         Index(
-            "ix_job_cause_newest",
+            "ix_job_cause_id",
             "cause",
-            text("(- id)"),
+            "id",
             postgresql_where=text("cause IS NOT NULL"),
         ),
         Index(
