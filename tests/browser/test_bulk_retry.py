@@ -12,8 +12,9 @@ from barber.catalogue import jobs
 from barber.catalogue.db import transaction
 from barber.catalogue.people_tables import Role
 from barber.catalogue.status import EventKind
+from barber.catalogue.store import Store
 from tests.browser.conftest import settings_for
-from tests.support.builders import Crew, break_down, hair_spec, known_portraits, submit
+from tests.support.builders import Crew, break_down, hair_spec, register_portraits, submit
 from tests.support.people import link
 from tests.support.postgres import fresh_database
 from tests.support.system import System
@@ -33,7 +34,7 @@ def system(server_url, tmp_path):
 
 
 def test_fifty_failed_jobs_are_retried_by_their_filter(system, browser):
-    people = known_portraits(system.engine, 2)
+    people = register_portraits(system.engine, Store(system.settings.store_dir), 2)
     specs = [hair_spec(*people, seed=seed) for seed in range(FAILED)]
     crew = Crew(system.engine, replace(system.settings, sweep_s=0.0, window=400))
     failed = submit(system.engine, specs, name="night", priority=0)
