@@ -179,6 +179,10 @@ def test_every_described_route_answers_as_described(api):
         "GET /jobs/{}/result.png": api.get(f"/jobs/{failed}/result.png"),
         "GET /jobs/{}/recipe.json": api.get(f"/jobs/{failed}/recipe.json"),
         "GET /jobs/{}/review": api.get(f"/jobs/{failed}/review"),
+        "GET /jobs/{}/parameters": api.get(f"/jobs/{failed}/parameters"),
+        "GET /jobs/{}/curves": api.get(f"/jobs/{failed}/curves"),
+        "GET /jobs/{}/watch": (watched := api.get(f"/jobs/{failed}/watch")),
+        "POST /jobs/{}/clone": api.post(f"/jobs/{failed}/clone", {"seed": 9, **why}),
         "GET /results": api.get("/results"),
         "POST /studies": study,
         "GET /studies": api.get("/studies"),
@@ -231,6 +235,8 @@ def test_every_described_route_answers_as_described(api):
         "GET /audit": api.get("/audit?verb=cancel", secret=admin),
         "DELETE /tokens/{}": api.ask("DELETE", f"/tokens/{token_id}", secret=admin),
     }
+    assert watched.mimetype == "text/event-stream"
+    watched.close()
     for call, answer in calls.items():
         assert answer.status_code in (200, 201, 202), f"{call}: {answer.text[:300]}"
     description = api.client.get("/api/v1/openapi.json").json

@@ -47,6 +47,7 @@ def test_error_has_its_verdict(error, error_class, action):
 def test_every_error_of_ours_has_a_verdict_of_its_own():
     bugs_of_ours = {errors.CatalogueError, errors.Conflict, errors.SettingsError}
     bugs_of_ours |= {errors.Forbidden, errors.LoginRefused, errors.TooManyTries}
+    bugs_of_ours |= {errors.ServerAway}  # the command line's, never a stage's
     found = {c for c in vars(errors).values() if isinstance(c, type)}
     kinds = {c for c in found if issubclass(c, errors.BarberError)} - {errors.BarberError}
     for kind in kinds - bugs_of_ours:
