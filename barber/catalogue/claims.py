@@ -73,9 +73,11 @@ def claim(
     if planned is None:
         _refuse(session, stage_id, found)
         return None
+    if found.unready:
+        _return_unready(session, found.job_id, stage_id, generation)
+        return None
     token = _take(session, stage_id, generation, worker=worker, lease_s=lease_s)
     if token is None:
-        _return_unready(session, stage_id, generation)
         return None
     session.execute(
         insert(Attempt).values(stage_id=stage_id, token=token, worker=worker, device=device)
@@ -131,6 +133,7 @@ def _dispatched(session: Session, stage_id: int, generation: int) -> locks.AnyRo
             Job.spec,
             Job.bundle,
             Job.bundle_name,
+            _unready_need().label("unready"),
         )
         .join(Job, Job.id == Stage.job_id)
         .where(
@@ -198,8 +201,13 @@ def _unready_need() -> ColumnElement[bool]:
     return select(Artifact.key).where(needed, Artifact.status != ArtifactStatus.READY).exists()
 
 
-def _return_unready(session: Session, stage_id: int, generation: int) -> None:
-    """A message that came before its needs: the stage waits in the catalogue instead."""
+def _return_unready(session: Session, job_id: int, stage_id: int, generation: int) -> None:
+    """A message that came before its needs: the stage waits in the catalogue instead.
+
+    The job first, as everywhere: the next message of the branch is touched too, and whoever ends
+    what both need touches them in whatever order.
+    """
+    locks.lock_jobs(session, [job_id])
     moved = flow.move(
         session,
         StageStatus.PENDING,

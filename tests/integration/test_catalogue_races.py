@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -206,6 +207,59 @@ def test_of_many_doorbells_one_rings(crew: Crew, engine: Engine, people: list[Po
     results = at_once(engine, [lambda s: dispatch.offer_blend(s, job_id, 1)] * 5)
     assert sum(map(bool, results)) == 1
     assert len(crew.messages()) == 1
+
+
+@pytest.mark.parametrize("other", ["another early message", "the end of what they need"])
+def test_a_message_before_its_needs_does_not_deadlock(
+    crew: Crew, engine: Engine, people: list[PortraitKey], other: str
+) -> None:
+    """Two aligns of one portrait wait for its reconstruct; both sides are held at an artifact."""
+    submit(engine, [hair_spec(*people[:3])])
+    crew.tick()
+    for message in crew.messages():
+        crew.run(message)
+    crew.tick()
+    rows = crew.published()
+    branch = next(b for row in rows for b in row.payload["branches"] if len(b) == 3)
+    reconstruct, first, second = branch
+    assert (first["kind"], second["kind"]) == ("align", "align")
+    running = crew.claim(reconstruct)
+    assert running is not None
+
+    def rival() -> object:
+        if other == "another early message":
+            return crew.claim(first)
+        with transaction(engine) as session:
+            return break_down(final=False)(session, running)
+
+    ids = {"first": first["stage_id"], "second": second["stage_id"]}
+    with ThreadPoolExecutor(2) as pool:
+        with engine.connect() as holder, holder.begin():
+            building = "SELECT key FROM artifact WHERE builder_stage IN (:first, :second)"
+            holder.execute(text(f"{building} FOR UPDATE"), ids)
+            early = pool.submit(crew.claim, second)
+            wait_for_locks(engine, 1)
+            late = pool.submit(rival)
+            wait_for_locks(engine, 2)
+        results = (early.result(30), late.result(30))
+    assert results == (None, None if other == "another early message" else True)
+    assert offences(engine) == []
+    with engine.connect() as connection:
+        query = text("SELECT status FROM stage WHERE id = :second")
+        assert connection.scalar(query, ids) == "pending"
+
+
+def wait_for_locks(engine: Engine, count: int) -> None:
+    """Until so many statements wait for somebody else's lock."""
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    deadline = time.monotonic() + 20
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        while connection.scalar(waiting) < count:
+            assert time.monotonic() < deadline, f"no {count} statements wait"
+            time.sleep(0.02)
 
 
 def test_finishes_of_shared_work_do_not_deadlock(

@@ -46,6 +46,7 @@ FAULTS = (
         "a claim does not look whether the needs are ready",
         "claims",
         ("~_unready_need(),", ""),
+        ("    if found.unready:\n", "    if False:\n"),
     ),
     _fault(
         "late-claim",
