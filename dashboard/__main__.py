@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 import click
 from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
-from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+from gunicorn.workers import gthread  # type: ignore[import-untyped]
 
 from barber.errors import BarberError, SettingsError
 from barber.settings import Settings
@@ -21,12 +22,24 @@ from dashboard import STREAMS, create_app, hub
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-class Threads(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
-    """Gunicorn's threads, which can end although streams are open."""
+# How long a connection without a request keeps an ending console: its browser asks again elsewhere.
+gthread.STOP_KEEPALIVE_LINGER = 0.2
+
+
+class Threads(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
+    """Gunicorn's threads, which end soon although streams and idle connections are open."""
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         hub.close_all()
         super().handle_exit(sig, frame)
+        self.method_queue.defer(self.murder_pending)
+
+    def murder_pending(self) -> None:
+        """Also lets go of connections on which nothing was ever asked, once it ends."""
+        if not self.alive:
+            for connection in self.pending_conns:
+                connection.timeout = 0.0
+        super().murder_pending()
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         hub.close_all()
@@ -113,7 +126,22 @@ def main(host: str, port: int, threads: int, streams: int) -> None:
     name = f"[{host}]" if ":" in host else host
     click.echo(f"console: http://{name}:{listener.getsockname()[1]}/")
     sys.stdout.flush()
-    Server(settings, listener, threads=threads, streams=streams).run()
+    serve(Server(settings, listener, threads=threads, streams=streams))
+
+
+def serve(server: Server) -> None:
+    """Runs a console to its end, which both of its processes reach here.
+
+    Requests are answered and sockets closed by then; to take the interpreter apart after that would
+    take longer than all before, and an import that a thread is at is gone on with by the next one.
+    """
+    try:
+        server.run()
+    except SystemExit as end:
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

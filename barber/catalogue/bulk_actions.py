@@ -18,10 +18,11 @@ from sqlalchemy import ColumnElement, Engine, func, insert, literal, select, upd
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
-from barber.catalogue import audit, deletion, operate, rework, selection
+from barber.catalogue import audit, operate, selection
 from barber.catalogue.audit import Actor, Verb
 from barber.catalogue.bulk_tables import OPEN, Bulk, BulkJob, BulkStatus, BulkVerb
 from barber.catalogue.db import transaction
+from barber.catalogue.deeds import ENDED, FAILED, WAITS, Deed, DeedVerb
 from barber.catalogue.people_tables import Via
 from barber.catalogue.selection import Selection
 from barber.catalogue.status import JobStatus
@@ -32,11 +33,9 @@ logger = logging.getLogger(__name__)
 
 LONGEST_WHY: Final = 500
 MOST_JOBS: Final = 1_000_000
-ENDED: Final = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
-WAITS: Final = (JobStatus.QUEUED, JobStatus.RUNNING)
 # On which jobs each verb does something; the others are told of, with why.
 TAKES: Final[Mapping[BulkVerb, tuple[JobStatus, ...]]] = {
-    BulkVerb.RETRY: (JobStatus.FAILED, JobStatus.CANCELLED),
+    BulkVerb.RETRY: FAILED,
     BulkVerb.CANCEL: WAITS,
     BulkVerb.PRIORITY: WAITS,
     BulkVerb.DELETE: ENDED,
@@ -314,27 +313,8 @@ def _one(session: Session, bulk: Any, job_id: int) -> tuple[bool, str]:
 
 
 def _act(session: Session, bulk: Any, job_id: int, by: Actor) -> str:
-    match BulkVerb(bulk.verb):
-        case BulkVerb.RETRY:
-            count = rework.retry(session, job_id, by=by, why=bulk.why)
-            return f"{count} stage{'' if count == 1 else 's'} set back"
-        case BulkVerb.CANCEL:
-            status = operate.cancel(session, job_id, by=by, why=bulk.why)
-            return "cancelled" if status is JobStatus.CANCELLED else "stops at its next step"
-        case BulkVerb.PRIORITY:
-            priority = bulk.argument["priority"]
-            _check_waits(session, job_id)
-            operate.set_priority(session, job_id, priority, by=by, why=bulk.why)
-            return f"has priority {priority}"
-        case BulkVerb.DELETE:
-            count = deletion.delete_job(session, job_id, by=by, why=bulk.why)
-            return f"deleted with its {count} stages"
-
-
-def _check_waits(session: Session, job_id: int) -> None:
-    status = session.scalar(select(Job.status).where(Job.id == job_id))
-    if status is not None and JobStatus(status).final:
-        raise Conflict(f"job {job_id} has ended already ({status}): a priority is for what waits")
+    deed = Deed(verb=DeedVerb(bulk.verb), why=bulk.why, priority=bulk.argument.get("priority"))
+    return deed.do(session, job_id, by=by)
 
 
 def _set(session: Session, bulk_id: int, **values: Any) -> None:

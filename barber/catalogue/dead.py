@@ -137,7 +137,7 @@ def groups(
             latest_jobs=tuple(row.latest_jobs),
             latest_at=row.latest_at,
             first=FIRST.get(row.error_class, ""),
-            command=AGAIN.get(row.error_class) or _retry(row.error_class, row.kind),
+            command=AGAIN.get(row.error_class) or _retry(row.kind, row.error_class, row.cause),
             retriable=row.error_class not in AGAIN,
         )
         for row in session.execute(query)
@@ -148,8 +148,9 @@ def _whose(owner: int | None, job: Any = Job) -> list[ColumnElement[bool]]:
     return [] if owner is None else [owned(owner, job)]
 
 
-def _retry(error_class: str, kind: str | None) -> str:
-    return f"barber retry --error {error_class}" + (f" --failed-in {kind}" if kind else "")
+def _retry(stage: str | None, error_class: str, words: str) -> str:
+    cause = Cause(stage=stage, error_class=error_class, words=words)
+    return f"barber retry --cause {cause.key}"
 
 
 def _held(session: Session, owner: int | None) -> tuple[Held, ...]:

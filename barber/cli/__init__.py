@@ -12,13 +12,15 @@ from typing import Any
 
 import click
 
+from barber.cli.bulk_verbs import bulk
 from barber.cli.bundle_verbs import bundle
 from barber.cli.chaos_verb import chaos
 from barber.cli.check_verb import check
 from barber.cli.evaluate_verb import evaluate
 from barber.cli.failures import explain
+from barber.cli.matrix_verb import matrix_verb
 from barber.cli.modes_verb import modes
-from barber.cli.operator_verbs import cancel, deadline, pause, priority, resume, retry
+from barber.cli.operator_verbs import cancel, deadline, delete, pause, priority, resume, retry
 from barber.cli.people_verbs import token, user
 from barber.cli.photograph_verbs import align
 from barber.cli.queue_verbs import jobs, show, submit, watch
@@ -52,8 +54,8 @@ def barber() -> None:
 
 
 QUEUE = (
-    *(check, submit, jobs, show, watch, result, download),
-    *(retry, cancel, pause, resume, priority, deadline, dead, gc),
+    *(check, submit, matrix_verb, jobs, show, watch, result, download),
+    *(retry, cancel, pause, resume, priority, deadline, delete, bulk, dead, gc),
 )
 WORKERS = (worker, workers)
 

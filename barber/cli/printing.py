@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime
 from enum import StrEnum
+from types import SimpleNamespace
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +27,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]
     return str(value) if isinstance(value, StrEnum) else value
+
+
+def attributes(facts: Mapping[str, Any]) -> Any:
+    """JSON data with its fields as attributes, as the rows have them."""
+    return json.loads(json.dumps(facts), object_hook=lambda found: SimpleNamespace(**found))
 
 
 def print_table(what: Table | Text | str) -> None:

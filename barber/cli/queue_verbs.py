@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
 from rich.text import Text
 
 from barber.catalogue import jobs as record
+from barber.catalogue import listing, views
 from barber.catalogue.audit import local_user
 from barber.catalogue.db import transaction
 from barber.catalogue.jobs import BatchRow
+from barber.catalogue.listing import Sort
 from barber.catalogue.status import JobStatus
 from barber.cli import remote_queue
 from barber.cli.catalogue import Connection, catalogue_options, connect
 from barber.cli.deadlines import deadline_here
+from barber.cli.job_filter import conditions, selection
 from barber.cli.job_tables import job_table, show_job
 from barber.cli.method_options import noise_option, settings_option
 from barber.cli.photograph_verbs import photograph_options
@@ -40,22 +44,41 @@ from barber.standalone.watch import follow
 from barber.table import TableSettings
 from barber.table_checks import noteworthy
 
+F = TypeVar("F", bound=Callable[..., object])
+
 WARNINGS_TOLD = 20
+
+
+def submit_options(verb: F) -> F:
+    """How a table is read and queued, and where."""
+    for option in reversed(
+        (
+            click.option("--preset", help="Steps and weights of rows that name none."),
+            settings_option,
+            noise_option,
+            photograph_options,
+            preflight_options,
+            click.option(
+                "--deadline", help="By when it must have ended: 06:30, 2h, 2026-11-23T06:30."
+            ),
+            click.option("--watch", "watching", is_flag=True, help="Stay and show the progress."),
+            click.option(
+                "--accept-valid", is_flag=True, help="Queue the sound rows, record the others."
+            ),
+            click.option(
+                "--again", is_flag=True, help="Queue the table although it was queued before."
+            ),
+            server_option,
+            catalogue_options,
+        )
+    ):
+        verb = option(verb)
+    return verb
 
 
 @click.command()
 @click.argument("table", type=click.Path(path_type=Path))
-@click.option("--preset", help="Steps and weights of rows that name none.")
-@settings_option
-@noise_option
-@photograph_options
-@preflight_options
-@click.option("--deadline", help="By when it must have ended: 06:30, 2h, 2026-11-23T06:30.")
-@click.option("--watch", "watching", is_flag=True, help="Stay and show the progress.")
-@click.option("--accept-valid", is_flag=True, help="Queue the sound rows, record the others.")
-@click.option("--again", is_flag=True, help="Queue the table although it was queued before.")
-@server_option
-@catalogue_options
+@submit_options
 @click.pass_obj
 def submit(
     environ: Mapping[str, str],
@@ -132,31 +155,33 @@ def submit(
 
 
 @click.command()
-@click.option("--batch", type=int, help="Only of this batch.")
-@click.option("--status", type=click.Choice([s.value for s in JobStatus]), help="Only with it.")
+@conditions
+@click.option("--sort", type=click.Choice([str(s) for s in Sort]), default=Sort.NEWEST.value)
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @server_option
 @catalogue_options
 @click.pass_obj
 def jobs(
     environ: Mapping[str, str],
-    batch: int | None,
-    status: str | None,
+    /,
+    sort: str,
     limit: int,
     server: str | None,
     home: Path | None,
     as_json: bool,
+    **chosen: Any,
 ) -> None:
-    """List jobs, newest first."""
+    """List the jobs that meet every condition, newest first."""
+    found = selection(chosen)
     with remote(environ, server, home) as elsewhere:
         if elsewhere is not None:
-            remote_queue.jobs(elsewhere, batch, status, limit, as_json=as_json)
+            remote_queue.jobs(elsewhere, found, Sort(sort), limit, as_json=as_json)
             return
-    wanted = JobStatus(status) if status else None
     with connect(environ, home) as connection, transaction(connection.engine) as session:
-        if batch is not None:
-            record.batch(session, batch)  # raises where there is none
-        rows = record.jobs(session, batch_id=batch, status=wanted, limit=limit)
+        if found.batch_id is not None:
+            record.batch(session, found.batch_id)  # raises where there is none
+        places = listing.page(session, found, sort=Sort(sort), limit=limit)
+        rows = views.rows_of(session, [place.job_id for place in places])
     if as_json:
         click.echo(json.dumps([plain(row) for row in rows]))
         return

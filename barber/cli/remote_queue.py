@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -18,14 +15,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
+from barber.catalogue.listing import Sort
+from barber.catalogue.selection import Selection
 from barber.catalogue.status import JobStatus
+from barber.cli.job_filter import for_api
 from barber.cli.job_tables import job_table, show_job
-from barber.cli.printing import print_table
+from barber.cli.printing import attributes, print_table
 from barber.cli.remote import Remote, tell_json
 from barber.errors import Conflict, InputError, ServerAway
 from barber.moments import parse_deadline
 from barber.photographs.portraits import AlignPolicy
-from barber.plan import StageKind
 from barber.preflight.findings import Finding
 from barber.spec import NoiseMode
 from barber.table import RowError, TableError
@@ -49,17 +48,6 @@ class Asked:
     deadline: str | None
     accept_valid: bool
     again: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
-    """What `barber retry` was told."""
-
-    stage: int | None
-    from_kind: str | None
-    params: Mapping[str, Any] | None
-    deadline: str | None
-    why: str
 
 
 def submit(elsewhere: Remote, asked: Asked, *, as_json: bool) -> int:
@@ -97,18 +85,14 @@ def submit(elsewhere: Remote, asked: Asked, *, as_json: bool) -> int:
     return int(queued["batch_id"])
 
 
-def jobs(
-    elsewhere: Remote, batch: int | None, status: str | None, limit: int, *, as_json: bool
-) -> None:
-    """Lists jobs, newest first."""
-    page = min(limit, 200)
-    found = list(
-        elsewhere.pages("/jobs", "jobs", most=limit, batch=batch, status=status, limit=page)
-    )
+def jobs(elsewhere: Remote, chosen: Selection, sort: Sort, limit: int, *, as_json: bool) -> None:
+    """Lists the jobs of a filter."""
+    asked = {**for_api(chosen), "sort": str(sort), "limit": min(limit, 200)}
+    found = list(elsewhere.pages("/jobs", "jobs", most=limit, **asked))
     if as_json:
         tell_json(found)
         return
-    rows = [_shown(row) for row in found]
+    rows = [attributes(row) for row in found]
     print_table(job_table(rows) if rows else Text("no jobs"))
 
 
@@ -118,7 +102,7 @@ def show(elsewhere: Remote, job: int, *, as_json: bool) -> None:
     if as_json:
         tell_json(facts)
         return
-    view: Any = _shown(facts)
+    view: Any = attributes(facts)
     view.row, view.row.status = view, JobStatus(view.status)
     view.findings = facts["findings"]
     for name in MOMENTS:
@@ -155,39 +139,6 @@ def watch(elsewhere: Remote, batch_id: int, *, as_json: bool) -> int:
         if batch["counts"].get("succeeded"):
             click.echo(f"results: barber download {batch_id} --server {elsewhere.url}")
     return 0 if batch["counts"].get("succeeded", 0) == sum(batch["counts"].values()) else 1
-
-
-def retry(
-    elsewhere: Remote, job: int | None, asked: Retry, chosen: Mapping[str, Any], *, as_json: bool
-) -> int:
-    """Runs failed stages again, of one job or of all that a filter meets."""
-    if job is None:
-        if asked.from_kind or asked.params or asked.deadline:
-            raise InputError(
-                "--from, --params and --deadline go with one job on a console elsewhere: "
-                "give the job's number"
-            )
-        return _many(elsewhere, "retry", ("failed", "cancelled"), asked.why, chosen, as_json)
-    body = {
-        "stage": asked.stage,
-        "from_kind": StageKind(asked.from_kind) if asked.from_kind else None,
-        "params": asked.params,
-        "deadline": _moment(asked.deadline),
-        "why": asked.why,
-    }
-    given = {key: value for key, value in body.items() if value is not None}
-    count = elsewhere.post(f"/jobs/{job}/retry", given)["stages_set_back"]
-    return _one(job, f"{_counted(count, 'stage')} set back", as_json)
-
-
-def cancel(
-    elsewhere: Remote, job: int | None, why: str, chosen: Mapping[str, Any], *, as_json: bool
-) -> int:
-    """Stops one job, or all that a filter meets."""
-    if job is None:
-        return _many(elsewhere, "cancel", ("queued", "running"), why, chosen, as_json)
-    status = elsewhere.post(f"/jobs/{job}/cancel", {"why": why})["status"]
-    return _one(job, "cancelled" if status == JobStatus.CANCELLED else "stops", as_json)
 
 
 def _send(elsewhere: Remote, asked: Asked, *, quiet: bool) -> Any:
@@ -273,92 +224,6 @@ def _patiently(elsewhere: Remote, batch_id: int) -> dict[str, Any]:
             return found
 
 
-def _many(
-    elsewhere: Remote,
-    action: str,
-    presumed: tuple[str, ...],
-    why: str,
-    chosen: Mapping[str, Any],
-    as_json: bool,
-) -> int:
-    """One action on all jobs of a filter, page by page; 0 when none of them refused."""
-    wanted = _filter(chosen, presumed)
-    body = {"action": action, "filter": wanted, "why": why or "asked for on the command line"}
-    looked = elsewhere.post("/jobs/actions", {**body, "dry_run": True})
-    counts, total = looked["count"], looked["total"]
-    if chosen["batch"] is not None and not total:
-        elsewhere.get(f"/batches/{chosen['batch']}")  # raises where there is none
-    if not _may_go_on(counts, total, chosen, as_json=as_json):
-        return 0
-    verdicts: list[dict[str, Any]] = []
-    place: dict[str, Any] = {"expected": total, "up_to": looked["up_to"]}
-    while True:
-        answer = elsewhere.post("/jobs/actions", {**body, **place})
-        verdicts += answer["jobs"]
-        if not as_json:
-            for verdict in (each for each in answer["jobs"] if not each["done"]):
-                click.echo(f"job {verdict['job_id']}: {verdict['outcome']}", err=True)
-        if answer["next"] is None:
-            break
-        place = {"after": answer["next"], "up_to": answer["up_to"]}
-    done = sum(verdict["done"] for verdict in verdicts)
-    refused = len(verdicts) - done
-    if as_json:
-        tell_json({"done": done, "refused": refused, "jobs": verdicts})
-    else:
-        click.echo(f"{_counted(done, 'job')} changed" + (f", {refused} refused" if refused else ""))
-    return 1 if refused else 0
-
-
-def _filter(chosen: Mapping[str, Any], presumed: tuple[str, ...]) -> dict[str, Any]:
-    facts = {
-        "batch": chosen["batch"],
-        "status": list(chosen["statuses"]),
-        "failed_in": chosen["failed_in"],
-        "error": chosen["error_class"],
-        "bundle": chosen["bundle"],
-        "text": chosen["text"],
-        "since": _utc(chosen["since"]),
-        "until": _utc(chosen["until"]),
-    }
-    given = {key: value for key, value in facts.items() if value}
-    if not given and not chosen["everything"]:
-        raise InputError("which jobs? give a job's number, a filter such as --batch, or --all")
-    return given if "status" in given else {**given, "status": list(presumed)}
-
-
-def _may_go_on(
-    counts: Mapping[str, int], total: int, chosen: Mapping[str, Any], *, as_json: bool
-) -> bool:
-    told = ", ".join(f"{number} {status}" for status, number in counts.items())
-    if as_json and chosen["dry_run"]:
-        tell_json({"jobs": total, "counts": counts})
-    elif not as_json:
-        many = _counted(total, "job") + (f": {told}" if told else "")
-        click.echo(many, err=not chosen["dry_run"])
-    if chosen["dry_run"] or not total:
-        return False
-    if chosen["yes"]:
-        return True
-    if as_json or not sys.stdin.isatty():
-        raise InputError(
-            f"{_counted(total, 'job')} would be changed: add --yes, or look with --dry-run"
-        )
-    return click.confirm("Go on?")
-
-
-def _one(job: int, outcome: str, as_json: bool) -> int:
-    facts = {"job_id": job, "done": True, "outcome": outcome}
-    click.echo(json.dumps(facts) if as_json else f"job {job}: {outcome}")
-    return 0
-
-
-def _shown(facts: Mapping[str, Any]) -> Any:
-    """An answer with its fields as attributes, for the tables."""
-    text = json.dumps(facts)
-    return json.loads(text, object_hook=lambda found: SimpleNamespace(**found))
-
-
 def _row(facts: Mapping[str, Any]) -> RowError:
     findings = tuple(Finding.from_json(each) for each in facts["findings"])
     return RowError(
@@ -369,10 +234,6 @@ def _row(facts: Mapping[str, Any]) -> RowError:
 def _moment(text: str | None) -> str | None:
     """What a person means by it here, with its zone."""
     return parse_deadline(text, datetime.now(UTC).astimezone()).isoformat() if text else None
-
-
-def _utc(moment: datetime | None) -> str | None:
-    return moment.replace(tzinfo=UTC).isoformat() if moment else None
 
 
 def _counted(number: int, noun: str) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,29 +14,40 @@ from barber.catalogue import audit, garbage
 from barber.catalogue import dead as graveyard
 from barber.catalogue.audit import Verb, local_user
 from barber.catalogue.db import transaction
-from barber.catalogue.dead import Dead
 from barber.catalogue.garbage import Keep, Rubbish
 from barber.cli.catalogue import Connection, catalogue_options, connect
-from barber.cli.printing import plain
+from barber.cli.printing import attributes, plain
+from barber.cli.remote import remote, server_option
 
 SLOW_S = 30.0  # a message that waits longer for the broker is worth a line
 
 
 @click.command()
+@server_option
 @catalogue_options
 @click.pass_obj
-def dead(environ: Mapping[str, str], home: Path | None, as_json: bool) -> None:
+def dead(environ: Mapping[str, str], server: str | None, home: Path | None, as_json: bool) -> None:
     """Show what will not move by itself any more, why, and the command that moves it."""
-    with connect(environ, home) as connection, transaction(connection.engine) as session:
-        found = graveyard.dead(session)
+    with remote(environ, server, home) as elsewhere:
+        facts = _here(environ, home) if elsewhere is None else elsewhere.get("/attention")
     if as_json:
-        click.echo(json.dumps(plain(found)))
+        click.echo(json.dumps(facts))
         return
-    for line in _lines(found) or ["nothing waits for you"]:
+    for line in _lines(attributes(facts)) or ["nothing waits for you"]:
         click.echo(line)
 
 
-def _lines(found: Dead) -> list[str]:
+def _here(environ: Mapping[str, str], home: Path | None) -> dict[str, Any]:
+    with connect(environ, home) as connection, transaction(connection.engine) as session:
+        found = graveyard.dead(session)
+    facts: dict[str, Any] = plain(found)
+    keys = [{"key": group.common.key} for group in found.groups]
+    groups = [group | key for group, key in zip(facts["groups"], keys, strict=True)]
+    return {**facts, "groups": groups}
+
+
+def _lines(found: Any) -> list[str]:
+    """For people, what `Dead` has."""
     lines = []
     for group in found.groups:
         stage = f" in {group.stage}" if group.stage else ""

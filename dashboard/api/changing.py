@@ -8,6 +8,7 @@ from flask import current_app
 from sqlalchemy.orm import Session
 
 from barber.catalogue import bulk, jobs, owners, rework, selection
+from barber.catalogue.deeds import Deed, DeedVerb
 from barber.catalogue.people_tables import Role
 from barber.catalogue.selection import Selection
 from barber.catalogue.status import JobStatus
@@ -16,7 +17,6 @@ from dashboard import access, record
 from dashboard.api import shapes
 from dashboard.api.endpoint import endpoint
 from dashboard.api.reading import plain, selection_of
-from dashboard.api.shapes import Action
 
 OPERATOR, ADMIN = Role.OPERATOR, Role.ADMIN
 
@@ -54,6 +54,16 @@ def cancel(job_id: int, json: shapes.Because) -> dict[str, Any]:
         owners.check_job(session, job_id, access.owner())
         status = jobs.cancel(session, job_id, by=access.by(), why=json.why)
     return {"job_id": job_id, "status": status}
+
+
+@endpoint("POST", "/jobs/<id:job_id>/delete", role=OPERATOR, answer=shapes.Deleted, tag="jobs")
+def delete(job_id: int, json: shapes.Because) -> dict[str, Any]:
+    """Deletes a job that has ended, with its stages, attempts and history."""
+    deed = Deed(verb=DeedVerb.DELETE, why=json.why)
+    with record.transaction() as session:
+        owners.check_job(session, job_id, access.owner())
+        outcome = deed.do(session, job_id, by=access.by())
+    return {"job_id": job_id, "outcome": outcome}
 
 
 @endpoint("POST", "/jobs/<id:job_id>/pause", role=OPERATOR, answer=shapes.Changed, tag="jobs")
@@ -149,8 +159,14 @@ def act(json: shapes.ActionAsked) -> dict[str, Any]:
     unlimited = json.filter == shapes.Filter() and not json.job_ids
     if unlimited and not json.everything:
         raise InputError("the filter has no condition: give one, or everything=true for all jobs")
-    if (json.action is Action.PRIORITY) != (json.priority is not None):
-        raise InputError("priority goes with the action priority, and with no other")
+    deed = Deed(
+        verb=json.action,
+        why=json.why,
+        from_kind=json.from_kind,
+        params=json.params,
+        priority=json.priority,
+        deadline=json.deadline,
+    )
     with record.transaction() as session:
         count = selection.count(session, chosen)
         newest = selection.newest(session)
@@ -162,35 +178,15 @@ def act(json: shapes.ActionAsked) -> dict[str, Any]:
     if not json.dry_run:
         engine = current_app.extensions["engine"]
         done, following = bulk.some(
-            engine, chosen, _action(json), after=json.after, up_to=up_to, limit=json.limit
+            engine, chosen, _action(deed), after=json.after, up_to=up_to, limit=json.limit
         )
     verdicts = [plain(verdict) for verdict in done]
     return {"count": count, "total": total, "jobs": verdicts, "next": following, "up_to": up_to}
 
 
-def _action(asked: shapes.ActionAsked) -> bulk.Action:
-    by, why = access.by(), asked.why
-
-    def do(session: Session, job_id: int) -> str:
-        match asked.action:
-            case Action.RETRY:
-                count = jobs.retry(session, job_id, by=by, why=why)
-                return f"{count} stage{'s' if count != 1 else ''} set back"
-            case Action.CANCEL:
-                status = jobs.cancel(session, job_id, by=by, why=why)
-                return "cancelled" if status is JobStatus.CANCELLED else "stops"
-            case Action.PAUSE:
-                jobs.pause(session, job_id, by=by, why=why)
-                return "paused"
-            case Action.RESUME:
-                jobs.resume(session, job_id, by=by, why=why)
-                return "goes on"
-            case Action.PRIORITY:
-                assert asked.priority is not None
-                jobs.set_priority(session, job_id, asked.priority, by=by, why=why)
-                return f"has priority {asked.priority}"
-
-    return do
+def _action(deed: Deed) -> bulk.Action:
+    by = access.by()
+    return lambda session, job_id: deed.do(session, job_id, by=by)
 
 
 def _pause(job_id: int, why: str, *, paused: bool) -> dict[str, Any]:

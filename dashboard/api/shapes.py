@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 from barber.catalogue.audit import Verb
+from barber.catalogue.deeds import DeedVerb
 from barber.catalogue.listing import Sort
 from barber.catalogue.people_tables import Role, Via
 from barber.catalogue.status import JobStatus, Outcome, StageStatus
@@ -256,6 +256,13 @@ class Cancelled(Given):
     status: JobStatus
 
 
+class Deleted(Given):
+    """What went."""
+
+    job_id: int
+    outcome: str
+
+
 class PriorityAsked(Because):
     """Another place among those that wait."""
 
@@ -347,24 +354,21 @@ class Changed(Given):
     jobs: int | None = Field(None, description="How many jobs it reached.")
 
 
-class Action(StrEnum):
-    """What can be done to many jobs."""
-
-    RETRY = "retry"
-    CANCEL = "cancel"
-    PAUSE = "pause"
-    RESUME = "resume"
-    PRIORITY = "priority"
-
-
 class ActionAsked(Asked):
     """An action on all jobs of a filter; look with `dry_run` first."""
 
-    action: Action
+    action: DeedVerb
     filter: Filter = Field(default_factory=Filter)
     job_ids: list[Id] = Field(default_factory=list, max_length=1000)
     everything: bool = Field(False, description="Needed for a filter without any condition.")
-    priority: Priority | None = None
+    priority: Priority | None = Field(None, description="For the action priority.")
+    from_kind: StageKind | None = Field(
+        None, description="Of a retry: these stages and what follows, done or not."
+    )
+    params: dict[str, Any] | None = Field(None, description="Of a retry: other ones, by stage.")
+    deadline: AwareDatetime | None = Field(
+        None, description="Of a retry, or for the action deadline; null takes it away."
+    )
     why: Annotated[str, Field(min_length=1, max_length=500)]
     dry_run: bool = Field(False, description="Only count.")
     expected: int | None = Field(None, description="The count that was shown; another is refused.")

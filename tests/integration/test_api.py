@@ -221,6 +221,7 @@ def test_every_described_route_answers_as_described(api):
         "GET /bulk/{}/jobs": api.get(f"/bulk/{bulk.json['bulk']['id']}/jobs?limit=1"),
         "POST /bulk/{}/stop": api.post(f"/bulk/{bulk.json['bulk']['id']}/stop", {}),
         "POST /batches/{}/cancel": api.post(f"/batches/{late}/cancel", why),
+        "POST /jobs/{}/delete": api.post(f"/jobs/{waiting}/delete", why),
         "POST /portraits": api.post("/portraits", data=face(1)),
         "POST /tables": api.post("/tables", data=table("anna.png,berta.png", "anna.png")),
         **imports(api),

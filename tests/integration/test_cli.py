@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -341,8 +342,9 @@ def test_a_deadline_is_given_told_and_taken_away(
     assert "deadline" in shown.out and "passed before it had succeeded" in shown.out
     told = barber("dead")
     assert "1 job failed in target (deadline)" in told.out
-    assert "barber retry --error deadline --failed-in target" in told.out
-    said = barber("retry", "--error", "deadline", "--deadline", "2h", "--yes")
+    cause = re.search(r"barber retry --cause ([0-9a-f]{16})", told.out)
+    assert cause
+    said = barber("retry", "--cause", cause[1], "--deadline", "2h", "--yes")
     assert "1 job changed" in said.out
     assert barber("show", two, "--json").json["deadline"] is not None
     assert barber("dead").out == "nothing waits for you\n"
@@ -380,7 +382,7 @@ def test_what_is_dead_is_grouped_with_the_command_that_mends_it(
     ]
     told = barber("dead").out
     assert "3 jobs failed in target (StageError): no face in portrait" in told
-    assert "barber retry --error StageError --failed-in target" in told
+    assert f"barber retry --cause {group['key']}" in told
     assert "message refused 1 times (broker): no such stage: stage 9, generation 1" in told
 
 

@@ -1,18 +1,18 @@
 """What waits for a person, deadlines and workers in the console."""
 
+import html
 import re
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select, text
 
-from barber.catalogue import jobs, outbox, rework, snapshots, workers
+from barber.catalogue import bulk_actions, jobs, outbox, snapshots, workers
 from barber.catalogue.db import transaction
 from barber.catalogue.people_tables import Role
 from barber.catalogue.refusals import Source, record
 from barber.catalogue.status import JobStatus, WorkerStatus
-from barber.errors import Conflict
-from dashboard import attention, create_app
+from dashboard import create_app
 from tests.integration.test_dashboard import NAN, TOKEN, Console, text_of
 from tests.support import builders
 from tests.support.people import enter
@@ -44,8 +44,9 @@ def fail_jobs(console, numbers, message, *, kind="align", **options):
 
 
 def retry_path(console):
-    found = re.findall(r'href="(/attention/[0-9a-f]{16}/retry)"', console.get("/attention").text)
-    return found[0]
+    """Where the first group's button leads: to the bulk retry of exactly these."""
+    pattern = r'href="(/bulk/new[?]verb=retry&amp;status=failed&amp;cause=[0-9a-f]{16})"'
+    return html.unescape(re.findall(pattern, console.get("/attention").text)[0])
 
 
 def statuses(console, job_ids):
@@ -80,58 +81,29 @@ def test_failures_are_grouped_by_cause_and_counted_in_the_header(console):
     assert "Needs attention 4 failed" in text_of(console.get("/"))
 
 
-def test_a_retry_of_a_group_counts_first_asks_why_and_takes_that_group_alone(console):
+def test_a_group_leads_to_the_bulk_retry_of_that_group_alone(console):
     alike = fail_jobs(console, (1, 2, 3), SPLIT)
     other = fail_jobs(console, (4,), NAN)
     path = retry_path(console)
-    asked = text_of(console.get(path))
-    assert "Retry 3 jobs?" in asked
-    assert "Why" in asked
+    assert "Retry 3 jobs?" in text_of(console.get(path))
+    cause = path.rpartition("=")[2]
+    asked = {"verb": "retry", "status": "failed", "cause": cause, "expected": 3}
+    assert console.post("/bulk", **asked, why=" ").status_code == 400
     assert statuses(console, alike) == [JobStatus.FAILED] * 3
-    assert console.post(path, why=" ").status_code == 400
-    assert statuses(console, alike) == [JobStatus.FAILED] * 3
-    assert console.post(path, why="new weights").status_code == 303
-    assert "3 jobs will run again." in text_of(console.get("/attention"))
+    assert console.post("/bulk", **asked, why="new weights").status_code == 303
+    assert bulk_actions.work_off(console.engine, seconds=30) == 4
     assert statuses(console, alike) == [JobStatus.RUNNING] * 3
     assert statuses(console, other) == [JobStatus.FAILED]
     retried = [e for e in console.view(alike[0]).events if e.kind == "retried"]
     assert "new weights" in str(retried[0].data)
     assert "olga" in str(retried[0].data)
-    assert console.get(path).status_code == 404
-    assert console.post(path, why="once more").status_code == 404
-
-
-def test_a_retry_that_takes_too_long_tells_what_is_left(console, monkeypatch):
-    alike = fail_jobs(console, (1, 2, 3), SPLIT)
-    monkeypatch.setattr(attention, "LONGEST_S", -1.0)
-    console.post(retry_path(console), why="a start")
-    words = text_of(console.get("/attention"))
-    assert "1 job will run again; 2 of this group are left" in words
-    assert statuses(console, alike).count(JobStatus.FAILED) == 2
-
-
-def test_a_job_that_refuses_does_not_stop_its_group(console, monkeypatch):
-    alike = fail_jobs(console, (1, 2), SPLIT)
-    real = rework.retry
-
-    def retry(session, job_id, **options):
-        if job_id == alike[0]:
-            raise Conflict("it moved meanwhile")
-        return real(session, job_id, **options)
-
-    monkeypatch.setattr(jobs, "retry", retry)
-    console.post(retry_path(console), why="again")
-    words = text_of(console.get("/attention"))
-    assert "1 job will run again" in words
-    assert f"Job {alike[0]} stayed: it moved meanwhile" in words
-    assert statuses(console, alike) == [JobStatus.FAILED, JobStatus.RUNNING]
 
 
 def test_only_operators_retry_and_only_what_they_may_see(console):
     mine = fail_jobs(console, (1,), SPLIT)
     path = retry_path(console)
     enter(console.client, console.engine, "vera", Role.VIEWER)
-    assert "/retry" not in console.get("/attention").text
+    assert "/bulk/new" not in console.get("/attention").text
     assert console.get(path).status_code == 403
     enter(console.client, console.engine, "otto", Role.OPERATOR, own_only=True)
     with console.client.session_transaction() as session:
@@ -141,7 +113,7 @@ def test_only_operators_retry_and_only_what_they_may_see(console):
     words = text_of(console.get("/attention"))
     assert "Nothing waits for you" in words
     assert 'class="count"' not in console.get("/attention").text
-    assert console.post(path, why="mine?").status_code == 404
+    assert "0 of 0 jobs will be touched" in text_of(console.get(path))
     assert statuses(console, mine) == [JobStatus.FAILED]
 
 
@@ -153,7 +125,7 @@ def test_a_group_that_no_retry_mends_has_no_button(console):
         )
     page = console.get("/attention")
     assert "barber submit TABLE --again" in page.text
-    assert "/retry" not in page.text
+    assert "/bulk/new" not in page.text
 
 
 def test_pauses_refused_messages_and_a_stuck_outbox_are_told(console):
@@ -228,7 +200,7 @@ def test_the_api_tells_what_the_pages_show(console):
         workers.mark_lost(session)
     told = console.get("/api/v1/attention").get_json()
     assert [(each["jobs"], each["latest_jobs"]) for each in told["groups"]] == [(2, alike[::-1])]
-    assert retry_path(console) == f"/attention/{told['groups'][0]['key']}/retry"
+    assert retry_path(console).endswith(f"cause={told['groups'][0]['key']}")
     assert [each["reason"] for each in told["refused"]] == ["no such stage"]
     assert [each["jobs"] for each in told["unserved"]] == [1]
     there = console.get("/api/v1/workers").get_json()

@@ -14,7 +14,7 @@ import pytest
 from werkzeug.serving import make_server
 
 from barber import cli
-from barber.catalogue import stages
+from barber.catalogue import bulk_actions, stages
 from barber.catalogue.people_tables import Role
 from barber.catalogue.store import Store
 from barber.plan import StageKind
@@ -138,6 +138,150 @@ def test_a_night_from_login_to_download(barber, server, engine, settings, folder
 
     code, out, _ = barber("logout", server)
     assert code == 0 and "logged out" in out and barber("jobs")[0] == 1
+
+
+@pytest.fixture(params=["here", "there"])
+def operator(request, server, engine, settings, bundle, capsys):
+    """An admin's command line, on this machine or through a console: it must not matter."""
+    there = {"BARBER_SERVER": server, "BARBER_TOKEN": token(engine, "ada", Role.ADMIN)}
+    here = replace(settings, bundle=str(bundle)).to_env()
+
+    def run(*arguments):
+        environ = here if request.param == "here" else there
+        code = cli.run([str(each) for each in arguments], environ)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def test_operators_do_the_same_here_and_there(operator, engine, settings):
+    first, second = builders.known_portraits(engine, 2)
+    specs = [builders.hair_spec(first, second, seed=seed) for seed in range(4)]
+    one, two, three, four = builders.submit(engine, specs, name="night", submitted_by="olga")
+    batch = json.loads(operator("show", one, "--json")[1])["batch_id"]
+
+    # one job, a batch, everything
+    assert operator("pause", one)[1] == f"job {one} is paused\n"
+    assert operator("resume", one)[1] == f"job {one} goes on\n"
+    assert operator("pause", "--batch", batch)[1] == f"batch {batch} is paused\n"
+    assert operator("resume", "--batch", batch)[1] == f"batch {batch} goes on\n"
+    assert operator("pause", "--all")[1] == "everything is paused\n"
+    assert operator("resume", "--all")[1] == "everything goes on\n"
+    assert operator("priority", one, 7)[1] == f"job {one} has priority 7\n"
+    assert f"job {two}: ends by" in operator("deadline", "2h", two)[1]
+    assert operator("deadline", "none", "--batch", batch, "--yes")[1] == "4 jobs changed\n"
+
+    # the filter is the console's
+    def listed(*arguments):
+        return [row["id"] for row in json.loads(operator("jobs", "--json", *arguments)[1])]
+
+    assert listed("--priority", 7) == [one]
+    assert listed("--person", "olga", "--sort", "oldest") == [one, two, three, four]
+    assert listed("--person", "nobody") == listed("--until", "2020-01-01") == []
+    code, _, err = operator("jobs", "--cause", "x")
+    assert code == 1 and "'x' is none" in err
+
+    # a dry run of one job and of many changes nothing
+    assert "(not done: --dry-run)" in operator("cancel", two, "--dry-run")[1]
+    assert json.loads(operator("show", two, "--json")[1])["status"] == "queued"
+    told = json.loads(operator("cancel", "--batch", batch, "--dry-run", "--json")[1])
+    assert told == {"jobs": 4, "counts": {"queued": 4}}
+
+    builders.Crew(engine, replace(settings, sweep_s=0.0)).work(
+        {StageKind.BLEND: builders.break_down("the mask is empty")}
+    )
+    (cause,) = {group["key"] for group in json.loads(operator("dead", "--json")[1])["groups"]}
+    assert listed("--cause", cause, "--failed-in", "blend") == [four, three, two, one]
+    done = operator("retry", "--cause", cause, "--from", "align", "--deadline", "2h", "--yes")
+    assert done[0] == 1 and "goes with a plain retry" in done[2]
+    assert operator("retry", "--cause", cause, "--from", "align", "--yes")[1] == "4 jobs changed\n"
+    assert operator("cancel", "--batch", batch, "--yes")[1] == "4 jobs changed\n"
+    params = json.dumps({"blend": {"steps": 7}})
+    code, out, _ = operator("retry", "--text", "night", "--params", params, "--yes", "--json")
+    assert code == 0 and json.loads(out)["done"] == 4
+    operator("cancel", "--batch", batch, "--yes")
+    assert operator("retry", two, "--deadline", "2h")[0] == 0
+
+    # what has ended is deleted
+    code, _, err = operator("delete", one)
+    assert code == 1 and "add --yes" in err
+    assert operator("delete", one, "--yes")[1].startswith(f"job {one}: deleted with its ")
+    code, _, err = operator("delete", two, "--yes")
+    assert code == 1 and "cancel it first" in err
+    assert operator("delete", "--batch", batch, "--yes")[1] == "2 jobs changed\n"
+    assert listed() == [two]
+
+
+def test_bulk_actions_are_asked_for_followed_and_stopped(operator, engine):
+    first, second = builders.known_portraits(engine, 2)
+    specs = [builders.hair_spec(first, second, seed=seed) for seed in range(3)]
+    one, two, _ = builders.submit(engine, specs, name="night", submitted_by="olga")
+    operator("cancel", one)
+    assert operator("bulk", "list")[1] == "no bulk actions\n"
+    for words, complaint in (
+        (["cancel"], "which jobs?"),
+        (["priority", "--all"], "--to goes with"),
+        (["cancel", "--batch", 77], "no batch 77"),
+        (["cancel", "--person", "olga"], "add --yes"),
+        (["cancel", "--person", "olga", "--why", " ", "--yes"], "say why"),
+    ):
+        code, _, err = operator("bulk", "start", *words)
+        assert code == 1 and complaint in err and err.count("\n") <= 2, err
+    told = operator("bulk", "start", "priority", "--to", 9, "--person", "olga", "--dry-run")[1]
+    assert told == "3 jobs: 2 to be touched, 1 cancelled left alone\n"
+    code, out, _ = operator(
+        "bulk", "start", "priority", "--to", 9, "--person", "olga", "--yes", "--json"
+    )
+    row = json.loads(out)
+    assert code == 0 and (row["status"], row["total"]) == ("waiting", 3)
+    worker = threading.Timer(0.3, bulk_actions.work_off, (engine,), {"seconds": 5})
+    worker.start()
+    code, out, _ = operator("bulk", "show", row["id"], "--watch", "--json")
+    worker.join()
+    facts = json.loads(out)
+    assert code == 1, "one was left alone"
+    assert (facts["status"], facts["done"], facts["skipped"]) == ("done", 2, 1)
+    assert [job["done"] for job in facts["jobs"]] == [False, True, True]
+    assert f"job {one}: " in operator("bulk", "show", row["id"], "--skipped")[1]
+    assert json.loads(operator("show", two, "--json")[1])["priority"] == 9
+    second = json.loads(operator("bulk", "start", "cancel", "--all", "--yes", "--json")[1])
+    assert "cancel stopped" in operator("bulk", "stop", second["id"])[1]
+    assert [row["status"] for row in json.loads(operator("bulk", "list", "--json")[1])] == [
+        *("stopped", "done"),
+    ]
+    code, _, err = operator("bulk", "show", 77)
+    assert code == 1 and "no bulk action 77" in err
+
+
+def test_every_face_with_every_style(operator, folder, tmp_path):
+    styles = [folder / "faces", tmp_path / "c.png"]
+    table = tmp_path / "made.csv"
+    code, out, _ = operator(
+        *("matrix", "--identity", folder / "faces", "--hair", styles[0], "--hair", styles[1]),
+        *("--out", table),
+    )
+    assert code == 0 and out == f"4 rows in {table}\n", "nobody wears their own hair"
+    assert table.read_text().splitlines()[0] == "name,identity,hair"
+    code, out, err = operator(
+        *("matrix", "--identity", folder / "faces", "--colour", tmp_path / "c.png"),
+        *("--name", "colours", "--json", "--no-parse"),
+    )
+    assert code == 0, err
+    batch = json.loads(out)["batch_id"]
+    rows = json.loads(operator("jobs", "--batch", batch, "--json")[1])
+    assert sorted(row["name"] for row in rows) == ["a × c", "b × c"]
+    for words, complaint in (
+        (["--hair", styles[0]], "nobody is to be changed"),
+        (["--identity", styles[1]], "what is taken of them?"),
+        (["--identity", styles[1], "--look", "lips"], "needs a portrait"),
+        (["--identity", styles[1], "--look", "lips", "--hair", styles[1]], "takes no --hair"),
+        (["--identity", styles[1], "--hair", styles[1]], "but its own"),
+        (["--identity", styles[1], "--hair", tmp_path / "config"], "has no pictures"),
+    ):
+        (tmp_path / "config").mkdir(exist_ok=True)
+        code, _, err = operator("matrix", *words)
+        assert code == 1 and complaint in err, err
 
 
 def test_what_goes_wrong_is_one_sentence(barber, server, engine, folder):
