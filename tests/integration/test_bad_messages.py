@@ -6,7 +6,6 @@ Each is recorded where an operator sees it, refused, and harmless: the worker go
 from __future__ import annotations
 
 import pickle
-import re
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -218,13 +217,3 @@ def test_a_worker_whose_clock_jumps_does_its_work(system, people, clock, days):
     spans = [(a.ended_at - a.started_at).total_seconds() for a in attempts if a.ended_at]
     assert 0 < max(spans) < 600, "by the database's clock"
     assert offences(system.engine) == []
-
-
-def test_the_clock_of_a_process_decides_nothing_in_the_catalogue():
-    """All moments in SQL are the database's: no module that writes it reads another clock."""
-    allowed = {"store.py"}  # ages of files, which have no database
-    reads_a_clock = re.compile(r"datetime\.(now|utcnow|today)|time\.(time|monotonic)|utcnow\(")
-    modules = sorted((PROJECT / "barber" / "catalogue").glob("*.py"))
-    offenders = [m.name for m in modules if reads_a_clock.search(m.read_text())]
-    assert len(modules) > 15
-    assert set(offenders) <= allowed

@@ -73,7 +73,7 @@ def routes(app: Flask):
 
 def address_of(rule):
     """An address that the rule matches and that nothing is behind."""
-    path = re.sub(r"<id:\w+>", "987654321", rule.rule)
+    path = re.sub(r"<(id|int):\w+>", "987654321", rule.rule)
     return re.sub(r"<(?:\w+:)?\w+>", "nothing", path)
 
 
