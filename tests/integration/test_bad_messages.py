@@ -8,7 +8,6 @@ from __future__ import annotations
 import pickle
 import uuid
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from celery import Celery
@@ -32,7 +31,6 @@ from workers.dispatcher import Dispatcher
 pytestmark = pytest.mark.integration
 
 DAY_S = 86_400
-PROJECT = Path(__file__).resolve().parents[2]
 TARGET = STAGE_TASK.format(kind="target")
 STAGES = stage_queue(TOY_DIGEST)
 
