@@ -114,6 +114,7 @@ def test_whoever_comes_back_gets_what_it_missed_and_only_then(console, watch):
     assert "priority 7" in json.dumps(data)
 
 
+@pytest.mark.matrix(27)
 def test_without_a_place_the_answer_says_so_and_a_place_given_back_is_free(console, watch, app):
     job_id = console.submit()
     streams = [watch(f"/jobs/{job_id}") for _ in range(3)]
