@@ -82,7 +82,7 @@ def run_chaos(options: ChaosOptions, environ: Mapping[str, str], say: Say) -> Ch
             storm = Storm(
                 supervisor,
                 broker=broker,
-                strangers=_strangers(options, settings),
+                strangers=strangers(options, settings),
                 kinds=options.kinds,
                 every_s=options.every_s,
                 seed=seed,
@@ -139,8 +139,12 @@ def _delete_queues(environ: Mapping[str, str]) -> None:
         raise SettingsError(done.stderr.strip() or "the run's queues stay on the broker")
 
 
-def _strangers(options: ChaosOptions, settings: Settings) -> Callable[[], dict[str, int]]:
-    """Looks up the processes of servers that are not the run's own, when they may be hit."""
+def strangers(options: ChaosOptions, settings: Settings) -> Callable[[], dict[str, int]]:
+    """Looks up the processes of servers that are not the run's own, when they may be hit.
+
+    Raises:
+        SettingsError: One is on another machine, or nothing that listens there can be killed.
+    """
     urls: dict[str, str] = {}
     if options.kill_servers and options.database_url is not None:
         urls["postgres"] = settings.database_url
@@ -151,7 +155,13 @@ def _strangers(options: ChaosOptions, settings: Settings) -> Callable[[], dict[s
         found = {name: server_pid(url) for name, url in urls.items()}
         return {name: pid for name, pid in found.items() if pid is not None}
 
-    look()  # refuses servers of other machines before anything is hit
+    # Before anything is hit: a run that cannot do what was asked for proves nothing.
+    hidden = sorted(urls.keys() - look().keys())
+    if hidden:
+        raise SettingsError(
+            f"--kill-servers finds no process of yours behind your {' and '.join(hidden)}: run as "
+            "the user whose servers they are (or root), or leave --kill-servers out"
+        )
     return look
 
 
