@@ -10,7 +10,6 @@ from typing import Any
 from barber.catalogue.curves import CurveRow
 from barber.catalogue.jobs import JobView, StageView
 from barber.catalogue.status import StageStatus
-from barber.labels import COLOURS, Region
 from barber.plan import PlannedStage, StageKind, plan
 from barber.spec import JobSpec, PortraitKey
 from dashboard.drawings import Drawing, draw
@@ -86,7 +85,6 @@ def facts_of(
         "graph": lay_out(view.stages),
         "cards": cards,
         "layers": layers(view, cards),
-        "legend": legend(),
         "failed": failed,
         "latest": _latest(view),
         "small": side <= SMALL_PX,
@@ -167,14 +165,6 @@ def layers(view: JobView, cards: Mapping[int, StageCard]) -> tuple[Layer, ...]:
                 Layer(title=title, words=words, file=card.picture, own=card.labels, mask=mask)
             )
     return tuple(found)
-
-
-def legend() -> tuple[tuple[str, str], ...]:
-    """The colours of label maps with the names of what they show; some share one."""
-    named: dict[tuple[int, int, int], list[str]] = {}
-    for region in Region:
-        named.setdefault(COLOURS[region], []).append(region.word)
-    return tuple((f"rgb{colour}", ", ".join(words)) for colour, words in named.items())
 
 
 def _words(spec: JobSpec, stage: PlannedStage | None) -> str:

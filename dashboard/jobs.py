@@ -14,6 +14,7 @@ from barber.catalogue.status import JobStatus
 from barber.plan import StageKind
 from dashboard import access, job_filter, live, record
 from dashboard.job_page import facts_of
+from dashboard.legend import legend
 from dashboard.paging import whole_number
 
 blueprint = Blueprint("jobs", __name__)
@@ -56,11 +57,13 @@ def show(job_id: int) -> ResponseReturnValue:
     with record.transaction() as session:
         view = jobs.job(session, job_id, owner=access.owner())
         falls = curves.of_job(session, job_id)
+    facts = facts_of(view, falls, datetime.now(UTC), operates=access.may(Role.OPERATOR))
     return live.render(
         "job.html",
         "_job.html",
         poll_s=None if view.row.status.final else POLL_S,
-        **facts_of(view, falls, datetime.now(UTC), operates=access.may(Role.OPERATOR)),
+        legend=legend(facts["layers"], record.store()),
+        **facts,
     )
 
 

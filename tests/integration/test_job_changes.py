@@ -1,11 +1,16 @@
 """One job changed by its page and by the API: parameters, stages again, place, deadline, a copy."""
 
+import re
+
+import numpy as np
 import pytest
 
 from barber.catalogue import audit, curves, stages
 from barber.catalogue.db import transaction
 from barber.catalogue.people_tables import Role
 from barber.catalogue.status import JobStatus, StageStatus
+from barber.labels import Region
+from barber.pixels import encode_labels_png
 from dashboard import create_app
 from tests.integration.test_dashboard import Console, text_of
 from tests.support import builders
@@ -154,7 +159,9 @@ def test_the_page_draws_curves_and_lays_label_maps_over_pictures(console):
     def finish(session, claim):
         curves.record(session, claim, FALL)
         file = console.store.store_file(builders.picture(1), "image/png")
-        labels = console.store.store_file(builders.picture(2), "image/png")
+        found = np.full((8, 8), int(Region.HAIR), dtype=np.uint8)
+        found[4:] = Region.CLOTH
+        labels = console.store.store_file(encode_labels_png(found), "image/png")
         files = {"image.png": file, "segmentation.png": labels}
         return stages.finish(session, claim, files=files, recipe={})
 
@@ -164,7 +171,9 @@ def test_the_page_draws_curves_and_lays_label_maps_over_pictures(console):
     assert page.count('aria-label="loss from 4 to 2"') == 12  # six cards, six in full
     assert page.count("over own pixels") == 5  # two portraits, two alignments, the result
     assert page.count("over mask pixels") == 4  # the mask itself, two alignments, the result
-    assert 'fill="rgb(204, 102, 255)"' in page
+    legend = re.search(r'<ul class="legend".*?</ul>', page, re.DOTALL)
+    assert legend and 'fill="rgb(204, 102, 255)"' in legend[0]
+    assert re.findall(r"</svg>([\w, -]+)<", legend[0]) == ["hair", "cloth"]  # what is there alone
 
 
 def test_the_api_does_what_the_page_does(console, engine):
