@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # them wait most of the time.
 WHOLE_FILES := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo modes test slow check conformance ffhq-sized bench seed scaling chaos matrix model mutants constraints clean
+.PHONY: help setup demo modes test slow check conformance ffhq-sized bench seed scaling chaos matrix model fuzz mutants constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -61,6 +61,10 @@ matrix: $(READY)  ## cause every fault of docs/failure-matrix.md on every broker
 
 model: $(READY)  ## hold the catalogue against its plain-Python model for STEPS steps (SEED=n STEPS=n)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.model $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS)) $(ARGS)
+
+fuzz: $(READY)  ## ask the API EXAMPLES (200) ways for each of its operations, by chance or SEED=n
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),200) $(if $(SEED),FUZZ_SEED=$(SEED)) OMP_NUM_THREADS=1 \
+	    $(BIN)/python -m pytest tests/integration/test_api_fuzz.py $(ARGS)
 
 mutants: $(READY)  ## plant faults in the catalogue one by one and see whether the model finds them
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.model.mutants $(ARGS)

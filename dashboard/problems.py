@@ -13,7 +13,7 @@ from typing import Any
 from flask import Flask, jsonify, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DBAPIError, OperationalError
-from werkzeug.exceptions import HTTPException, SecurityError
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, SecurityError
 
 from barber.errors import (
     BarberError,
@@ -98,7 +98,12 @@ def _http(error: HTTPException) -> ResponseReturnValue:
     if status not in CODES:
         status = 400 if status < 500 else 500
     own_words = error.description if error.description != type(error).description else None
-    return answer(status, own_words or SENTENCES.get(status, CODES[status][1].lower()))
+    response = make_response(
+        answer(status, own_words or SENTENCES.get(status, CODES[status][1].lower()))
+    )
+    if isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+    return response
 
 
 def _foreign_host(_: SecurityError) -> ResponseReturnValue:

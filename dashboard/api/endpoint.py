@@ -19,14 +19,17 @@ from spectree.plugins.flask_plugin import FlaskPlugin
 from barber.catalogue.people_tables import Role
 from dashboard import access
 from dashboard.api import idempotency
+from dashboard.api.bodies import Bodies, Form, completed
 from dashboard.api.shapes import Problem
 from dashboard.problems import Malformed
 
 V = TypeVar("V", bound=Callable[..., Any])
 
 PREFIX = "/api/v1"
-REFUSALS = (400, 401, 403, 404, 409, 413, 415)
+REFUSALS = (400, 401, 403, 404, 409, 413, 415, 503)
 ID_SCHEMA = {"type": "integer", "minimum": 1}
+
+bodies: list[Bodies] = []  # of every endpoint that has some
 
 blueprint = Blueprint("api", __name__, url_prefix=PREFIX)
 
@@ -119,7 +122,9 @@ def endpoint(
     answer: type[BaseModel] | None,
     tag: str,
     status: int = 200,
-    uploads: bool = False,
+    form: Form | None = None,
+    gives: str | None = None,
+    refusals: tuple[int, ...] = (),
 ) -> Callable[[V], V]:
     """Adds a view to the API.
 
@@ -130,13 +135,19 @@ def endpoint(
         answer: What it gives; None for bytes or nothing.
         tag: Its chapter in the description.
         status: Of its answer.
-        uploads: Whether it takes files, and so large requests.
+        form: With files, where it takes one; such requests may be large.
+        gives: The media type of its answer, where that is no model.
+        refusals: Statuses that it alone may refuse with.
     """
+    uploads = form is not None
+    if uploads or gives is not None:
+        whole = f"{PREFIX}{rule}"
+        bodies.append(Bodies(method=method, rule=whole, status=status, form=form, gives=gives))
 
     def add(view: V) -> V:
         whose = "everybody" if role is None else f"the role {role}"
         view.__doc__ = f"{view.__doc__}\n\nFor {whose}."
-        answers: dict[str, Any] = {f"HTTP_{code}": Problem for code in REFUSALS}
+        answers: dict[str, Any] = {f"HTTP_{code}": Problem for code in (*REFUSALS, *refusals)}
         answers[f"HTTP_{status}"] = answer
         documented = spec.validate(
             resp=Response(**answers), tags=(tag,), security=[] if role is None else None
@@ -174,4 +185,4 @@ def _check_body(uploads: bool) -> None:
 @access.open_to_everybody
 def openapi() -> FlaskResponse:
     """The description of the API, made from its code."""
-    return jsonify(spec.spec)
+    return jsonify(completed(spec.spec, bodies))

@@ -14,6 +14,7 @@ from barber.spec import PortraitKey
 from barber.standalone.choice import Choice, PickedRegion
 from dashboard import access, record
 from dashboard.api import intake_shapes as shapes
+from dashboard.api.bodies import Form
 from dashboard.api.endpoint import endpoint
 from dashboard.api.reading import plain
 from dashboard.intakes import begin_choice, begin_table, look, order
@@ -48,7 +49,13 @@ def looks() -> dict[str, Any]:
     answer=shapes.OneImport,
     tag="imports",
     status=202,
-    uploads=True,
+    form=Form(
+        files=("table",),
+        several=("pictures",),
+        needed=("table",),
+        fields=("name", "preset", "noise", "align"),
+        lists=("set", "allow"),
+    ),
 )
 def import_table() -> tuple[dict[str, Any], int]:
     """Takes a table in, to be checked: the form's file `table`, its pictures as files `pictures`.

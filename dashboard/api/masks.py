@@ -14,6 +14,7 @@ from barber.catalogue.people_tables import Role
 from barber.errors import InputError
 from barber.painted import encode_painted, read_painted
 from dashboard import access, record
+from dashboard.api.bodies import Form
 from dashboard.api.endpoint import endpoint
 from dashboard.api.shapes import Because, Given
 
@@ -53,7 +54,12 @@ def masks(job_id: int) -> dict[str, Any]:
 
 
 @endpoint(
-    "GET", "/jobs/<id:job_id>/masks/<int:number>.png", role=Role.VIEWER, answer=None, tag="masks"
+    "GET",
+    "/jobs/<id:job_id>/masks/<int:number>.png",
+    role=Role.VIEWER,
+    answer=None,
+    tag="masks",
+    gives="image/png",
 )
 def mask(job_id: int, number: int) -> Response:
     """A target mask as an index PNG: the values are the labels, 0 to 15."""
@@ -69,7 +75,7 @@ def mask(job_id: int, number: int) -> Response:
     role=Role.OPERATOR,
     answer=Repainted,
     tag="masks",
-    uploads=True,
+    form=Form(files=("mask",), needed=("mask",), fields=("why",)),
 )
 def paint(job_id: int) -> dict[str, Any]:
     """Takes a label map as the PNG `mask` of a form, with `why`; the job runs again with it.

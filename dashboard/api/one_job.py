@@ -18,7 +18,14 @@ from dashboard.api.reading import plain
 OPERATOR, VIEWER = Role.OPERATOR, Role.VIEWER
 
 
-@endpoint("GET", "/jobs/<id:job_id>/watch", role=VIEWER, answer=None, tag="jobs")
+@endpoint(
+    "GET",
+    "/jobs/<id:job_id>/watch",
+    role=VIEWER,
+    answer=None,
+    tag="jobs",
+    gives="text/event-stream",
+)
 def watch(job_id: int) -> Response:
     """Server-sent events: event `job` with the job as its own address gives it, at each change.
 

@@ -17,7 +17,15 @@ from dashboard.api.reading import next_of, plain
 from dashboard.paging import page_of
 
 
-@endpoint("POST", "/login", role=None, answer=shapes.NewToken, tag="people", status=201)
+@endpoint(
+    "POST",
+    "/login",
+    role=None,
+    answer=shapes.NewToken,
+    tag="people",
+    status=201,
+    refusals=(429,),
+)
 def log_in(json: shapes.LoginAsked) -> tuple[dict[str, Any], int]:
     """A token for a name and a password, for programs that run where the person sits."""
     engine, origin = current_app.extensions["engine"], access.origin()

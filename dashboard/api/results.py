@@ -29,14 +29,28 @@ COLUMNS = (
 )
 
 
-@endpoint("GET", "/jobs/<id:job_id>/result.png", role=Role.VIEWER, answer=None, tag="results")
+@endpoint(
+    "GET",
+    "/jobs/<id:job_id>/result.png",
+    role=Role.VIEWER,
+    answer=None,
+    tag="results",
+    gives="image/png",
+)
 def result(job_id: int) -> Response:
     """A job's result as a PNG with its recipe inside; `?into_original=1` in its photograph."""
     found = _outcome(job_id)
     return _file(found.png, "image/png", f"{safe_stem(found.name)}.png")
 
 
-@endpoint("GET", "/jobs/<id:job_id>/recipe.json", role=Role.VIEWER, answer=None, tag="results")
+@endpoint(
+    "GET",
+    "/jobs/<id:job_id>/recipe.json",
+    role=Role.VIEWER,
+    answer=None,
+    tag="results",
+    gives="application/json",
+)
 def recipe(job_id: int) -> Response:
     """How a job's result was made, as the file beside it says."""
     found = _outcome(job_id)
@@ -45,7 +59,14 @@ def recipe(job_id: int) -> Response:
     return _file(data, "application/json", f"{stem}.json")
 
 
-@endpoint("GET", "/batches/<id:batch_id>/results.zip", role=Role.VIEWER, answer=None, tag="results")
+@endpoint(
+    "GET",
+    "/batches/<id:batch_id>/results.zip",
+    role=Role.VIEWER,
+    answer=None,
+    tag="results",
+    gives="application/zip",
+)
 def archive(batch_id: int, query: review.ArchiveAsked) -> Response:
     """All results of a batch with their recipes and a table of their numbers and verdicts.
 
@@ -56,7 +77,14 @@ def archive(batch_id: int, query: review.ArchiveAsked) -> Response:
     return archive_of(Wanted(batch_id=batch_id, shown=query.show), row.name)
 
 
-@endpoint("POST", "/results/archive", role=Role.VIEWER, answer=None, tag="results")
+@endpoint(
+    "POST",
+    "/results/archive",
+    role=Role.VIEWER,
+    answer=None,
+    tag="results",
+    gives="application/zip",
+)
 def chosen_archive(json: review.Chosen) -> Response:
     """The results of these jobs as a ZIP; jobs that the visitor may not see are left out."""
     return archive_of(Wanted(job_ids=tuple(json.jobs), owner=access.owner()), "results")

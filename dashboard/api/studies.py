@@ -103,7 +103,7 @@ class ShareFacts(Given):
     p_value: float = Field(description="Two-sided, of both sets being chosen equally often.")
 
 
-class Outcome(Given):
+class StudyOutcome(Given):
     """The votes of a study."""
 
     study: StudyFacts
@@ -182,7 +182,7 @@ def cast_vote(study_id: int, json: VoteAsked) -> dict[str, Any]:
     return {"counted": counted}
 
 
-@endpoint("GET", "/studies/<id:study_id>", role=Role.OPERATOR, answer=Outcome, tag="studies")
+@endpoint("GET", "/studies/<id:study_id>", role=Role.OPERATOR, answer=StudyOutcome, tag="studies")
 def study_outcome(study_id: int) -> dict[str, Any]:
     """The votes of a study with their exact binomial interval."""
     from barber.evaluation.intervals import share_of  # SciPy takes a second to load

@@ -37,6 +37,7 @@ from barber.table_checks import Preflight, accept_job, check_table, noteworthy
 from barber.unpack import safe_name
 from dashboard import access, record
 from dashboard.api import shapes
+from dashboard.api.bodies import Form
 from dashboard.api.endpoint import endpoint
 from dashboard.uploads import keep_portraits, save_all, system_bundle, ticked, without
 
@@ -49,7 +50,7 @@ MEASURES = "preflight"  # the folder of measures in a home
     role=Role.OPERATOR,
     answer=shapes.Portraits,
     tag="portraits",
-    uploads=True,
+    form=Form(several=("file",), needed=("file",)),
 )
 def upload() -> dict[str, Any]:
     """Takes pictures as files of a form; equal pixels are kept once.
@@ -116,7 +117,18 @@ def submit(json: shapes.BatchAsked) -> dict[str, Any]:
 
 
 @endpoint(
-    "POST", "/tables", role=Role.OPERATOR, answer=shapes.Submitted, tag="batches", uploads=True
+    "POST",
+    "/tables",
+    role=Role.OPERATOR,
+    answer=shapes.Submitted,
+    tag="batches",
+    form=Form(
+        files=("table",),
+        several=("pictures",),
+        needed=("table",),
+        fields=("dry_run", "accept_valid", "again", "preset"),
+        lists=("set", "allow"),
+    ),
 )
 def submit_by_table() -> dict[str, Any]:
     """Queues the rows of a CSV table, the form's file `table`; pictures are files `pictures`.

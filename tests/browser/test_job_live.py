@@ -106,6 +106,10 @@ def test_a_failed_job_is_retried_by_its_button_and_watched_to_its_result(system,
     # the viewer may do nothing about it; the log is for operators
     expect(viewer.get_by_role("button", name=re.compile("Retry|Run again|Cancel"))).to_have_count(0)
     expect(viewer.get_by_text("Log of align")).to_have_count(0)
+    mark = viewer.locator("meta[name=csrf-token]").get_attribute("content")
+    asked = viewer.request.post(f"{console}/jobs/{job_id}/retry", form={"csrf_token": mark})
+    assert asked.status == 403 and "role operator" in asked.text()
+    assert system.job(job_id).row.status == "failed"
     page.get_by_text("Log of align").click()
     expect(page.get_by_label(re.compile("^traceback of align"))).to_contain_text("failpoint")
 
