@@ -6,7 +6,7 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DBAPIError
 
-from barber.catalogue import counts, dead, workers
+from barber.catalogue import counts, dead
 from barber.catalogue.people_tables import Role
 from barber.catalogue.status import JobStatus
 from dashboard import access, live, record
@@ -24,7 +24,6 @@ def index() -> ResponseReturnValue:
     mine = access.owner()
     with record.transaction() as session:
         found = dead.dead(session, owner=mine)
-        unserved = workers.unserved(session, owner=mine)
     slow = found.outbox.oldest_s > SLOW_S
     system = bool(found.refused or found.quarantined or slow)
     return live.render(
@@ -32,9 +31,9 @@ def index() -> ResponseReturnValue:
         "_attention.html",
         poll_s=POLL_S,
         dead=found,
-        unserved=unserved,
+        unserved=found.unserved,
         slow=slow,
-        nothing=not (found.groups or found.held or unserved or system),
+        nothing=not (found.groups or found.held or found.unserved or system),
         operates=access.may(Role.OPERATOR),
     )
 

@@ -58,6 +58,8 @@ def _lines(found: Any) -> list[str]:
         lines.append(f"    latest {latest}; {remedy}{group.command}")
     for held in found.held:
         lines.append(f"{held.what} is paused, {held.jobs} open: {held.command}")
+    for lack in found.unserved:
+        lines.append(f"{lack.jobs} job{'s'[: lack.jobs > 1]}: {lack.sentence}")
     for refusal in found.refused:
         lines.append(
             f"message refused {refusal.times} times ({refusal.source}): "

@@ -128,11 +128,10 @@ def attention() -> dict[str, Any]:
     mine = access.owner()
     with record.transaction() as session:
         found = dead.dead(session, owner=mine)
-        unserved = workers.unserved(session, owner=mine)
     return {
         "groups": [_group(group) for group in found.groups],
         "held": [plain(held) for held in found.held],
-        "unserved": [plain(lack) for lack in unserved],
+        "unserved": [plain(lack) for lack in found.unserved],
         "refused": [plain(refusal) for refusal in found.refused],
         "outbox": plain(found.outbox),
         "quarantined": found.quarantined,

@@ -384,6 +384,12 @@ def test_what_is_dead_is_grouped_with_the_command_that_mends_it(
     assert "3 jobs failed in target (StageError): no face in portrait" in told
     assert f"barber retry --cause {group['key']}" in told
     assert "message refused 1 times (broker): no such stage: stage 9, generation 1" in told
+    assert found["unserved"] == []
+    with transaction(engine) as session:
+        session.execute(text("UPDATE worker SET alive_until = now()"))
+    assert re.search(
+        r"^1 job: waits for a worker that holds bundle \S+ \(", barber("dead").out, re.M
+    )
 
 
 def test_garbage_is_counted_then_deleted(
