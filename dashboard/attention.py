@@ -33,7 +33,7 @@ def index() -> ResponseReturnValue:
         dead=found,
         unserved=found.unserved,
         slow=slow,
-        nothing=not (found.groups or found.held or found.unserved or system),
+        nothing=not (found.groups or found.held or found.unserved or found.full_disk or system),
         operates=access.may(Role.OPERATOR),
     )
 

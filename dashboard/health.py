@@ -8,7 +8,7 @@ from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DBAPIError
 
-from barber.catalogue import outbox, workers
+from barber.catalogue import outbox, room, workers
 from barber.catalogue.workers import WorkerRow
 from dashboard import access, record
 
@@ -34,11 +34,13 @@ def health() -> ResponseReturnValue:
             rows = workers.listed(session)
             backlog = outbox.backlog(session)
             unserved = workers.unserved(session)
+            full_disk = room.full_disk(session)
     except DBAPIError:
         return jsonify(status="down", database="unreachable"), 503
     dispatchers = [w for w in rows if DISPATCHER in w.queues]
     present = [w for w in rows if DISPATCHER not in w.queues and alive(w)]
-    whole = bool(present) and any(alive(w) for w in dispatchers) and not unserved
+    whole = bool(present) and any(alive(w) for w in dispatchers)
+    whole = whole and not unserved and full_disk is None
     facts: dict[str, Any] = {"status": "ok" if whole else "degraded", "database": "ok"}
     if access.known_visitor() is None:
         return jsonify(facts)
@@ -59,6 +61,7 @@ def health() -> ResponseReturnValue:
             {"bundle": u.bundle_name, "digest": u.bundle, "jobs": u.jobs, "why": u.sentence}
             for u in unserved
         ],
+        "full_disk": full_disk,
         "outbox": {"messages": backlog.count, "oldest_s": backlog.oldest_s},
     }
     return jsonify(facts)

@@ -33,6 +33,7 @@ from barber.catalogue import (
     garbage,
     outbox,
     refusals,
+    room,
     snapshots,
 )
 from barber.catalogue import workers as roster
@@ -96,7 +97,7 @@ class Dispatcher:
         self._sweep_due = 0.0
         self._rules = ChaosRules.parse(settings.chaos)
         self._failpoints = Failpoints(settings)
-        self._disk_is_full = False
+        self._disk_is_full: bool | None = None  # until it has been looked at
 
     def run(self, stop: threading.Event) -> None:
         """Ticks until told to stop; outlives a database or a broker that is away."""
@@ -144,6 +145,9 @@ class Dispatcher:
             )
         if self._disk_is_full and not full:
             log.info("the disk has room again")
+        if full != self._disk_is_full:
+            with transaction(self.engine) as session:
+                room.tell(session, self.settings.min_free_mb if full else None)
         self._disk_is_full = full
         return not full
 

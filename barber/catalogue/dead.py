@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.orm import Session, aliased
 
-from barber.catalogue import outbox, refusals, workers
+from barber.catalogue import outbox, refusals, room, workers
 from barber.catalogue.causes import FIRST_FAILED, WORDS, Cause
 from barber.catalogue.locks import PAUSE
 from barber.catalogue.operate import OPEN
@@ -79,6 +79,7 @@ class Dead:
     groups: tuple[DeadGroup, ...]
     held: tuple[Held, ...]
     unserved: tuple[Unserved, ...]  # open jobs whose bundle no live worker holds
+    full_disk: str | None  # in a sentence; everything waits for room
     refused: tuple[Refusal, ...]  # messages, the latest first; harmless, but somebody sent them
     outbox: Backlog  # leaves by itself once the broker answers
     quarantined: int  # damaged artifacts of the last day; they are built again by themselves
@@ -90,6 +91,7 @@ def dead(session: Session, *, owner: int | None = None) -> Dead:
         groups=groups(session, owner=owner),
         held=_held(session, owner),
         unserved=tuple(workers.unserved(session, owner=owner)),
+        full_disk=room.full_disk(session),
         refused=tuple(refusals.latest(session)) if owner is None else (),
         outbox=outbox.backlog(session) if owner is None else Backlog(count=0, oldest_s=0.0),
         quarantined=_quarantined(session) if owner is None else 0,

@@ -48,7 +48,7 @@ def _here(environ: Mapping[str, str], home: Path | None) -> dict[str, Any]:
 
 def _lines(found: Any) -> list[str]:
     """For people, what `Dead` has."""
-    lines = []
+    lines = [found.full_disk] if found.full_disk else []
     for group in found.groups:
         stage = f" in {group.stage}" if group.stage else ""
         many = f"{group.jobs} job{'s'[: group.jobs > 1]}"

@@ -79,6 +79,7 @@ class Attention(Given):
     groups: list[Failures]
     held: list[Held]
     unserved: list[Unserved]
+    full_disk: str | None = Field(description="Why everything waits for room, if it does.")
     refused: list[Refused]
     outbox: Outbox
     quarantined: int = Field(description="Damaged artifacts of the last day.")
@@ -132,6 +133,7 @@ def attention() -> dict[str, Any]:
         "groups": [_group(group) for group in found.groups],
         "held": [plain(held) for held in found.held],
         "unserved": [plain(lack) for lack in found.unserved],
+        "full_disk": found.full_disk,
         "refused": [plain(refusal) for refusal in found.refused],
         "outbox": plain(found.outbox),
         "quarantined": found.quarantined,

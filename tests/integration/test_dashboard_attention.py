@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select, text
 
-from barber.catalogue import bulk_actions, jobs, outbox, snapshots, workers
+from barber.catalogue import bulk_actions, jobs, outbox, room, snapshots, workers
 from barber.catalogue.db import transaction
 from barber.catalogue.people_tables import Role
 from barber.catalogue.refusals import Source, record
@@ -198,7 +198,10 @@ def test_the_api_tells_what_the_pages_show(console):
         record(session, Source.BROKER, "no such stage", "stage 99")
         session.execute(text("UPDATE worker SET alive_until = now() - interval '1 minute'"))
         workers.mark_lost(session)
+        room.tell(session, 256)
+    assert "less than 256 MB free" in text_of(console.get("/attention"))
     told = console.get("/api/v1/attention").get_json()
+    assert "less than 256 MB free" in told["full_disk"]
     assert [(each["jobs"], each["latest_jobs"]) for each in told["groups"]] == [(2, alike[::-1])]
     assert retry_path(console).endswith(f"cause={told['groups'][0]['key']}")
     assert [each["reason"] for each in told["refused"]] == ["no such stage"]

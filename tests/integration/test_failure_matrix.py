@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import text
 
-from barber.catalogue import jobs, migrate
+from barber.catalogue import dead, jobs, migrate
 from barber.catalogue import workers as roster
 from barber.catalogue.db import transaction
 from barber.chaos.rules import TOY_DIGEST, ChaosRules
@@ -221,9 +221,16 @@ def test_nothing_is_handed_out_onto_a_full_disk(
             assert dispatcher.tick() and dispatcher.tick()
             assert small.job(job_id).row.status == "queued"
             assert caplog.text.count("no stage is handed out") == 1
+            assert "less than 9e+08 MB free" in str(told_of_disk(small))
             dispatcher.settings = replace(tight, min_free_mb=0)
             dispatcher.tick()
             assert small.job(job_id).row.status == "running"
+            assert told_of_disk(small) is None
+
+
+def told_of_disk(system: System) -> str | None:
+    with transaction(system.engine) as session:
+        return dead.dead(session).full_disk
 
 
 @pytest.mark.matrix(12)
