@@ -226,7 +226,7 @@ def _target_params(spec: JobSpec, stage: PlannedStage) -> TargetParams:
 
 
 def _about(error: StageError, spec: JobSpec, stage: PlannedStage) -> StageError:
-    """The same error with the portraits and regions that its stage was working on."""
+    """The same error, in its class, with the portraits and regions that its stage works on."""
     roles = {"identity": spec.identity}
     if stage.kind in (StageKind.RECONSTRUCT, StageKind.ALIGN):
         assert stage.portrait is not None
@@ -239,7 +239,8 @@ def _about(error: StageError, spec: JobSpec, stage: PlannedStage) -> StageError:
         for region in spec.regions:
             roles[f"{region.area.words} in the colour of"] = region.appearance
     told = "; ".join(f"{role} portrait {short_key(key)}".strip() for role, key in roles.items())
-    return StageError(f"{error} ({told})", stage=error.stage, portraits=list(roles.values()))
+    # Its class is the verdict: a timeout is tried once more.
+    return type(error)(f"{error} ({told})", stage=error.stage, portraits=list(roles.values()))
 
 
 def blend_inputs(spec: JobSpec, portraits: Portraits, artifacts: Artifacts) -> BlendInputs:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from barber.artifacts import ARTIFACTS, Artifact, Portrait, Reconstruction, TargetMask
-from barber.errors import Cancelled, CheckpointError, InputError, StageError
+from barber.errors import Cancelled, CheckpointError, InputError, StageError, StageTimeout
 from barber.labels import Region
 from barber.models.stylegan2 import Noise
 from barber.pipeline import Composition, compose, run_stage
@@ -20,6 +20,7 @@ from barber.stages import masks
 from barber.stages.descent import StepReport
 from barber.stages.pictures import photograph_labels, to_pixels
 from tests.support.compositions import QUICK, job, portraits, tiny_bundle
+from workers.retry import TIMEOUT, judge
 
 HAIR = (Region.HAIR,)
 FACE = (Region.SKIN, Region.NOSE, Region.EYES, Region.BROWS)
@@ -190,6 +191,17 @@ def test_cancelling_in_any_stage_leaves(kind: StageKind) -> None:
 
     with pytest.raises(Cancelled):
         composed(job((WIDE, 1, 1)), on_step=stop)
+
+
+def test_a_stage_over_its_soft_limit_names_its_portraits_and_stays_a_timeout() -> None:
+    def over_the_limit(stage: PlannedStage, report: StepReport) -> None:
+        raise StageTimeout("it took too long", stage=stage.kind)
+
+    with pytest.raises(StageTimeout, match=r"it took too long .*portrait") as raised:
+        composed(job(), on_step=over_the_limit)
+    assert raised.value.portraits
+    assert judge(raised.value) is TIMEOUT
+    assert judge(raised.value.naming({raised.value.portraits[0]: "a.png"})) is TIMEOUT
 
 
 def test_non_finite_loss_names_the_stage() -> None:
