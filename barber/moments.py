@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from barber.errors import InputError
 
+YEARS = range(2000, 2200)  # of moments that anybody means; the database's end is far beyond
 UNITS_S = {"m": 60, "h": 3600, "d": 86_400}
 HINT = "a time such as 06:30, a span such as 90m, 2h or 1d, or a moment such as 2026-11-23T06:30"
 
@@ -47,4 +48,14 @@ def _iso(text: str, now: datetime) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise InputError(f"the deadline {text!r} cannot be read: give {HINT}") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
+    if moment.year not in YEARS:
+        raise InputError(f"the deadline {text!r} cannot be meant: give {HINT}")
+    return moment.astimezone(now.tzinfo) if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
+
+
+def in_utc(moment: datetime) -> datetime:
+    """The same moment in UTC, which is also what one without a zone is of.
+
+    Zones may be a day off UTC, and the database takes only those below 16 hours.
+    """
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

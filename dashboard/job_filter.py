@@ -15,9 +15,10 @@ from barber.catalogue import listing, views
 from barber.catalogue.jobs import JobRow
 from barber.catalogue.listing import Place, Sort
 from barber.catalogue.operate import PRIORITIES
-from barber.catalogue.selection import Selection, in_utc
+from barber.catalogue.selection import Selection
 from barber.catalogue.status import JobStatus
 from barber.errors import InputError
+from barber.moments import in_utc
 from barber.plan import StageKind
 from dashboard.paging import PAGE_SIZE, Page, whole_number
 

@@ -7,7 +7,7 @@ index; see the migration `search_jobs`.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Text, func, select
@@ -18,6 +18,7 @@ from barber.catalogue.owners import owned
 from barber.catalogue.status import JobStatus, StageStatus
 from barber.catalogue.tables import Batch, Job, Stage
 from barber.errors import InputError
+from barber.moments import YEARS, in_utc
 from barber.plan import StageKind
 
 SHORTEST_TEXT: Final = 3  # the index knows three letters in a row
@@ -67,6 +68,9 @@ class Selection:
                 f"text={self.text[:40]!r} cannot be looked for: "
                 f"give {SHORTEST_TEXT} to {LONGEST_TEXT} characters"
             )
+        for name, moment in (("since", self.since), ("until", self.until)):
+            if moment is not None and moment.year not in YEARS:
+                raise InputError(f"{name}={moment.isoformat(' ')} is no time to look for jobs at")
         if self.since and self.until and in_utc(self.since) >= in_utc(self.until):
             raise InputError(
                 f"nothing lies between {self.since.isoformat(' ', 'minutes')} and "
@@ -153,11 +157,6 @@ class Selection:
         if self.known.job_ids:
             found |= Job.id.in_(self.known.job_ids)
         return [found]
-
-
-def in_utc(moment: datetime) -> datetime:
-    """A moment that says no zone is one of UTC, as everywhere in the catalogue."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def look_up(session: Session, chosen: Selection) -> Selection:

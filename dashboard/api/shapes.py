@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 from barber.catalogue.audit import Verb
 from barber.catalogue.deeds import DeedVerb
 from barber.catalogue.listing import Sort
 from barber.catalogue.people_tables import Role, Via
 from barber.catalogue.status import JobStatus, Outcome, StageStatus
+from barber.moments import YEARS, in_utc
 from barber.plan import StageKind
 from barber.spec import NoiseMode
 from barber.table_rows import MAX_SEED
@@ -21,6 +22,16 @@ Id = Annotated[int, Field(ge=1, le=2**63 - 2)]
 Priority = Annotated[int, Field(ge=-1000, le=1000)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def meant(moment: datetime) -> datetime:
+    """The moment in UTC. Raises ValueError for one that nobody can mean."""
+    if moment.year not in YEARS:
+        raise ValueError(f"give a moment of the years {YEARS[0]} to {YEARS[-1]}")
+    return in_utc(moment)
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(meant)]
 Why = Annotated[str, Field(max_length=500, description="Kept with the job and in the audit log.")]
 
 
@@ -232,7 +243,7 @@ class RetryAsked(Asked):
     from_stage: Id | None = Field(None, description="This one and all after it, done or not.")
     from_kind: StageKind | None = Field(None, description="These and all after them, done or not.")
     params: dict[str, Any] | None = Field(None, description="Other parameters, by stage.")
-    deadline: AwareDatetime | None = Field(None, description="A new one, with a plain retry.")
+    deadline: Moment | None = Field(None, description="A new one, with a plain retry.")
     why: Why = ""
 
 
@@ -280,7 +291,7 @@ class DeadlineAsked(Because):
         """Raises ValueError for a moment that is another one elsewhere."""
         if moment is not None and moment.tzinfo is None:
             raise ValueError("a deadline needs its zone, such as 2026-11-23T06:30:00Z")
-        return moment
+        return moment and meant(moment)
 
 
 class CloneAsked(DeadlineAsked):
@@ -366,7 +377,7 @@ class ActionAsked(Asked):
         None, description="Of a retry: these stages and what follows, done or not."
     )
     params: dict[str, Any] | None = Field(None, description="Of a retry: other ones, by stage.")
-    deadline: AwareDatetime | None = Field(
+    deadline: Moment | None = Field(
         None, description="Of a retry, or for the action deadline; null takes it away."
     )
     why: Annotated[str, Field(min_length=1, max_length=500)]
@@ -419,7 +430,7 @@ class BatchAsked(Asked):
     """A batch to submit."""
 
     name: Name
-    deadline: AwareDatetime | None = Field(None, description="By when, with its zone.")
+    deadline: Moment | None = Field(None, description="By when, with its zone.")
     jobs: list[JobAsked] = Field(min_length=1, max_length=5000)
     noise: NoiseMode = NoiseMode.FRESH
     allow: list[str] = Field(default_factory=list, description="Checks whose refusals warn only.")

@@ -327,6 +327,8 @@ def test_lists_are_paged_by_key_and_keep_their_filter(api):
         ("before=x", "'x'"),
         ("colour=red", "colour: Extra inputs"),
         ("since=yesterday", "'yesterday'"),
+        ("since=0001-01-01T00:00:00Z", "since=0001"),
+        ("until=9999-12-31T23:59:59-19:38", "until=9999"),
         ("batch=987654", "no batch 987654"),
     ],
 )

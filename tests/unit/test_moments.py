@@ -27,6 +27,11 @@ def test_what_people_type(text: str, expected: datetime) -> None:
     assert parse_deadline(text, NOW) == expected
 
 
+def test_a_zone_that_no_database_knows_becomes_ours() -> None:
+    moment = parse_deadline("2090-01-01T00:00-19:38", NOW)
+    assert (moment.utcoffset(), moment.hour) == (timedelta(hours=2), 21)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -36,6 +41,7 @@ def test_what_people_type(text: str, expected: datetime) -> None:
         ("", "cannot be read"),
         ("0h", "has passed"),
         ("2026-11-22T20:15Z", "has passed"),
+        ("9999-12-31T23:59-23:00", "cannot be meant"),
     ],
 )
 def test_what_is_refused_is_named(text: str, words: str) -> None:
