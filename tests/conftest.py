@@ -24,6 +24,8 @@ LONG = (
     "test_catalogue_plans",
     "test_workers_bundles",
     "test_job_live",
+    "test_accessibility",
+    "test_submit_and_watch",
     "test_evaluate",
     "test_bad_messages",
     "test_workers_dispatcher",
