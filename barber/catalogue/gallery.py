@@ -8,13 +8,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, cast, func, literal, or_, select
+from sqlalchemy import ColumnElement, Select, and_, cast, func, literal, or_, select, true
 from sqlalchemy.dialects.postgresql import REAL
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
-from barber.catalogue import quality
+from barber.catalogue import listing, quality
+from barber.catalogue.listing import Place
 from barber.catalogue.owners import owned
 from barber.catalogue.review_tables import Decision, ResultQuality, ResultVerdict
+from barber.catalogue.selection import MAX_ID, Selection
 from barber.catalogue.status import JobStatus
 from barber.catalogue.tables import ArtifactFile, Batch, Job, Stage
 from barber.catalogue.views import PNG
@@ -24,6 +26,16 @@ from barber.quality import Quality
 from barber.spec import PortraitKey
 
 UNMEASURED = "Infinity"  # sorts behind every number
+
+# What holds of a job's result. Looked up for each job (OFFSET keeps it apart): the planner would
+# rather read the verdicts on all results there are to find those of one batch.
+Holds = aliased(
+    ResultVerdict,
+    select(ResultVerdict)
+    .where(ResultVerdict.job_id == Job.id, ResultVerdict.result_key == Job.result_key)
+    .offset(0)
+    .lateral("holds"),
+)
 
 
 class Shown(StrEnum):
@@ -57,9 +69,13 @@ class Wanted:
     owner: int | None = None
 
     def __post_init__(self) -> None:
-        narrow = self.batch_id is not None or self.job_ids
-        if not narrow and (self.shown is not Shown.ALL or self.order is not Order.NEWEST):
+        if not self.is_narrow and (self.shown is not Shown.ALL or self.order is not Order.NEWEST):
             raise InputError("results of all batches come newest first: choose a batch to sort")
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it is about some results, and not about all there are."""
+        return self.batch_id is not None or bool(self.job_ids)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +112,9 @@ def page(
     Raises:
         InputError: `after` is no end of a page.
     """
+    if not wanted.is_narrow:
+        ids = _newest(session, wanted, after, limit + 1)
+        return items(session, ids[:limit]), f"0.0_{ids[limit - 1]}" if len(ids) > limit else None
     worst = _worst(wanted.order)
     query = _select(wanted, Job.id.label("id"), worst.label("worst"))
     if after:
@@ -121,6 +140,8 @@ def following(session: Session, wanted: Wanted, job_id: int) -> int | None:
     at = session.scalar(_select(alone, _worst(wanted.order)))
     if at is None:
         return None
+    if not wanted.is_narrow:
+        return next(iter(_newest(session, wanted, f"{at}_{job_id}", 1)), None)
     query = _select(wanted, Job.id).where(_behind(wanted.order, f"{at}_{job_id}"))
     found: int | None = session.scalar(query.order_by(*_sorted(wanted.order)).limit(1))
     return found
@@ -135,7 +156,7 @@ def ids(session: Session, wanted: Wanted, *, after: int, limit: int) -> list[int
 def counts(session: Session, batch_id: int) -> dict[Shown, int]:
     """How many results a batch has, of each kind."""
     total = func.count()
-    decision = ResultVerdict.decision
+    decision = Holds.decision
     flagged = func.coalesce(func.cardinality(ResultQuality.flags) > 0, False)
     row = session.execute(
         _select(
@@ -161,9 +182,9 @@ def where(wanted: Wanted) -> list[ColumnElement[bool]]:
         found.append(owned(wanted.owner))
     match wanted.shown:
         case Shown.UNDECIDED:
-            found.append(ResultVerdict.decision.is_(None))
+            found.append(Holds.decision.is_(None))
         case Shown.ACCEPTED | Shown.REJECTED:
-            found.append(ResultVerdict.decision == str(wanted.shown))
+            found.append(Holds.decision == str(wanted.shown))
         case Shown.FLAGGED:
             found.append(func.cardinality(ResultQuality.flags) > 0)
         case Shown.ALL:
@@ -173,11 +194,10 @@ def where(wanted: Wanted) -> list[ColumnElement[bool]]:
 
 def joined(query: Any) -> Any:
     """Jobs with the numbers of their results and what holds of them."""
-    of_this = and_(ResultVerdict.job_id == Job.id, ResultVerdict.result_key == Job.result_key)
     return (
         query.select_from(Job)
         .outerjoin(ResultQuality, ResultQuality.artifact_key == Job.result_key)
-        .outerjoin(ResultVerdict, of_this)
+        .outerjoin(Holds, true())
     )
 
 
@@ -205,14 +225,28 @@ def _sorted(order: Order) -> list[ColumnElement[Any]]:
     return newest if order is Order.NEWEST else [_worst(order), *newest]
 
 
-def _behind(order: Order, after: str) -> ColumnElement[bool]:
+def _newest(session: Session, wanted: Wanted, after: str, limit: int) -> list[int]:
+    """Jobs with a result, newest first, as the list of jobs finds them."""
+    chosen = Selection(statuses=(JobStatus.SUCCEEDED,), owner=wanted.owner)
+    place = Place(_place(after)[1]) if after else None
+    return [each.job_id for each in listing.page(session, chosen, limit=limit, after=place)]
+
+
+def _place(after: str) -> tuple[float, int]:
+    """The number and the job that a page ends with. Raises InputError."""
+    number, _, job_id = after.partition("_")
     try:
-        number, job_id = after.split("_")
-        at, newest = cast(literal(float(number)), REAL), int(job_id)
+        found = float(number), int(job_id)
     except ValueError:
-        raise InputError(f"{after[:40]!r} is no place in a gallery: follow its links") from None
-    if not 0 < newest < 2**63:
+        found = 0.0, 0
+    if not 0 < found[1] < MAX_ID:
         raise InputError(f"{after[:40]!r} is no place in a gallery: follow its links")
+    return found
+
+
+def _behind(order: Order, after: str) -> ColumnElement[bool]:
+    number, newest = _place(after)
+    at = cast(literal(number), REAL)
     older = -Job.id > -newest
     if order is Order.NEWEST:
         return older
@@ -225,7 +259,7 @@ def items(session: Session, job_ids: Sequence[int]) -> list[Item]:
     query = joined(
         select(
             *(Job.id, Job.batch_id, Job.name, Job.spec, Job.result_key, Job.finished_at),
-            *(ResultVerdict.decision, ResultVerdict.who, ResultVerdict.at),
+            *(Holds.decision, Holds.who, Holds.at),
             Batch.name.label("batch_name"),
         )
     ).join(Batch, Batch.id == Job.batch_id)

@@ -6,21 +6,33 @@ A page holds still while new jobs arrive, and the hundredth costs what the first
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, func, literal, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    cast,
+    func,
+    literal,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
-from barber.catalogue.selection import MAX_ID, Selection, look_up
+from barber.catalogue.selection import MAX_ID, Known, Selection, look_up
 from barber.catalogue.tables import Job
 from barber.errors import InputError
 
 UPDATED = func.coalesce(Job.finished_at, Job.started_at, Job.created_at)  # its last great change
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FEW_BATCHES = 20
+MOST_MERGED = 200  # batches of which a page each is merged
 MICROSECOND = timedelta(microseconds=1)
 PLACE = re.compile(r"(?:(-?[0-9]{1,18})\.)?([0-9]{1,19})", re.ASCII)
 
@@ -72,7 +84,10 @@ def page(
 ) -> list[Place]:
     """The jobs of a page, in order, each with what a next page would begin after."""
     chosen = look_up(session, chosen)
-    if sort in (Sort.NEWEST, Sort.OLDEST):
+    query: Select[Any]
+    if sort in (Sort.NEWEST, Sort.OLDEST) and _is_of_few_batches(chosen):
+        query = _of_each_batch(chosen, sort, after, limit)
+    elif sort in (Sort.NEWEST, Sort.OLDEST):
         order, beyond = _by_id(chosen, sort, after)
         query = select(Job.id).where(*chosen.where(), *beyond).order_by(order)
     else:
@@ -83,6 +98,35 @@ def page(
             last = after.value if sort is Sort.PRIORITY else EPOCH + after.value * MICROSECOND
             query = query.where(tuple_(value, Job.id) < tuple_(literal(last), after.job_id))
     return [_place(*row) for row in session.execute(query.limit(limit))]
+
+
+def _is_of_few_batches(chosen: Selection) -> bool:
+    """Whether a person's batches, and at most one status, are all that is asked for."""
+    whose = chosen.known.whose_ids
+    if whose is None or len(whose) > MOST_MERGED or len(chosen.statuses) > 1:
+        return False
+    whoever = replace(chosen, person=None, owner=None, statuses=(), known=Known())
+    return whoever == Selection()
+
+
+def _of_each_batch(
+    chosen: Selection, sort: Sort, after: Place | None, limit: int
+) -> Select[tuple[int]]:
+    """A page of each of a person's batches, merged. By id over all jobs, those of everybody since
+    would be walked through; of all their jobs at once, all would be sorted.
+    """
+    batch = func.unnest(cast(list(chosen.known.whose_ids or ()), ARRAY(BigInteger)))
+    batches = batch.table_valued("id").render_derived(name="batches")
+    found = [Job.batch_id == batches.c.id]
+    found += [Job.status == status for status in chosen.statuses]
+    if after is not None:
+        beyond = -Job.id > -after.job_id if sort is Sort.NEWEST else -Job.id < -after.job_id
+        found.append(beyond)
+    key = -Job.id
+    order = key.asc() if sort is Sort.NEWEST else key.desc()
+    each = select(Job.id).where(*found).order_by(order).limit(limit).lateral("each")
+    merged = each.c.id.desc() if sort is Sort.NEWEST else each.c.id.asc()
+    return select(each.c.id).select_from(batches).join(each, true()).order_by(merged)
 
 
 def _by_id(

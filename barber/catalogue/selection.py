@@ -26,6 +26,7 @@ LONGEST_TEXT: Final = 200
 TEXT_SEARCHED: Final = 400  # characters of a name or an error; as in `job_trigrams`
 HEX_DIGITS: Final = frozenset("0123456789abcdef")
 SHORTEST_KEY, LONGEST_KEY, MOST_KEYED = 8, 64, 1000
+MOST_BATCHES: Final = 1000  # of one person, that are named in a query
 MAX_ID: Final = 2**63 - 1
 # Ids and times of submission rise together but for transactions that overlap; none is so long.
 OVERLAP: Final = timedelta(hours=1)
@@ -38,6 +39,7 @@ class Known:
     above: int | None = None  # all ids are
     below: int | None = None
     batch_ids: tuple[int, ...] = ()  # whose name has the text
+    whose_ids: tuple[int, ...] | None = None  # all batches of the person and owner; None: too many
     job_ids: tuple[int, ...] = ()  # that the text names by number or key
 
 
@@ -102,12 +104,7 @@ class Selection:
         found: list[ColumnElement[bool]] = []
         if self.job_ids:
             found.append(Job.id.in_(self.job_ids))
-        if self.owner is not None:
-            found.append(owned(self.owner))
-        if self.person is not None:
-            found.append(
-                Job.batch_id.in_(select(Batch.id).where(Batch.submitted_by == self.person))
-            )
+        found += self._whose()
         if self.statuses:
             found.append(Job.status.in_(self.statuses))
         plain = {
@@ -118,6 +115,18 @@ class Selection:
         }
         found += [column == value for column, value in plain.items() if value is not None]
         return [*found, *self._failures(), *self._times(), *self._words()]
+
+    def _whose(self) -> list[ColumnElement[bool]]:
+        if self.known.whose_ids is not None:
+            return [Job.batch_id.in_(self.known.whose_ids)]
+        found: list[ColumnElement[bool]] = []
+        if self.owner is not None:
+            found.append(owned(self.owner))
+        if self.person is not None:
+            found.append(
+                Job.batch_id.in_(select(Batch.id).where(Batch.submitted_by == self.person))
+            )
+        return found
 
     def _failures(self) -> list[ColumnElement[bool]]:
         failed = select(Stage.job_id).where(Stage.status == StageStatus.FAILED)
@@ -176,8 +185,29 @@ def look_up(session: Session, chosen: Selection) -> Selection:
         named = select(Batch.id).where(Batch.name.icontains(chosen.text, autoescape=True))
         batches = list(session.scalars(named))
         jobs = _numbered(session, chosen.text)
-    known = Known(above=above, below=below, batch_ids=tuple(batches), job_ids=tuple(jobs))
+    known = Known(
+        above=above,
+        below=below,
+        batch_ids=tuple(batches),
+        whose_ids=_batches_of(session, chosen),
+        job_ids=tuple(jobs),
+    )
     return replace(chosen, known=known)
+
+
+def _batches_of(session: Session, chosen: Selection) -> tuple[int, ...] | None:
+    """All batches of the person and the owner of a selection; None when neither is given or they
+    have very many.
+    """
+    if chosen.person is None and chosen.owner is None:
+        return None
+    query = select(Batch.id)
+    if chosen.person is not None:
+        query = query.where(Batch.submitted_by == chosen.person)
+    if chosen.owner is not None:
+        query = query.where(Batch.owner_id == chosen.owner)
+    found = list(session.scalars(query.order_by(Batch.id).limit(MOST_BATCHES + 1)))
+    return tuple(found) if len(found) <= MOST_BATCHES else None
 
 
 def _numbered(session: Session, text: str) -> list[int]:

@@ -119,11 +119,11 @@ def _changes(wanted: Wanted, decision: Decision | None, deed: int) -> Any:
             Job.id,
             Job.result_key,
             to,
-            ResultVerdict.decision,
-            ResultVerdict.who,
-            ResultVerdict.at,
+            gallery.Holds.decision,
+            gallery.Holds.who,
+            gallery.Holds.at,
         )
-    ).where(*gallery.where(wanted), ResultVerdict.decision.is_distinct_from(to))
+    ).where(*gallery.where(wanted), gallery.Holds.decision.is_distinct_from(to))
     names = ["audit_id", "job_id", "result_key", "decision", "before", "before_who", "before_at"]
     return insert(VerdictChange).from_select(names, query).returning(VerdictChange.job_id)
 

@@ -123,10 +123,14 @@ def everything(engine: Engine) -> Mapping[str, Ask]:
         batches = int(column("SELECT max(id) FROM batch")[0])
         open_batches = column("SELECT DISTINCT batch_id FROM job WHERE status = 'queued'")
         causes = column("SELECT DISTINCT cause FROM job WHERE cause IS NOT NULL")
+        done = column("SELECT id FROM job WHERE id % 997 = 0 AND status = 'succeeded'")
         keys = column("SELECT key FROM stage WHERE id % 9973 = 0 LIMIT 500")
 
     def jobs(**filters: object) -> str:
         return "/jobs?" + urlencode(filters, doseq=True)
+
+    def results(**filters: object) -> str:
+        return "/results?" + urlencode(filters)
 
     def some_days(dice: random.Random) -> dict[str, str]:
         start = datetime.now(UTC) - timedelta(days=dice.uniform(2, 80))
@@ -145,6 +149,12 @@ def everything(engine: Engine) -> Mapping[str, Ask]:
         "overview": lambda _: "/",
         "a batch that waits": lambda d: f"/batches/{d.choice(open_batches)}",
         "a batch of the past": lambda d: f"/batches/{d.randint(1, batches - 20)}",
+        "results": lambda _: "/results",
+        "results of a batch": lambda d: results(batch=d.randint(1, batches - 20)),
+        "results, undecided": lambda d: results(batch=d.randint(1, batches - 20), show="undecided"),
+        "results, worst first": lambda d: results(batch=d.randint(1, batches - 20), sort="iou"),
+        "results, further down": lambda d: results(after=f"0.0_{d.randint(100, newest)}"),
+        "one result": lambda d: f"/results/{d.choice(done)}",
         "list, first page": lambda _: "/jobs",
         "list, any page": lambda d: jobs(before=d.randint(100, newest)),
         "oldest first": lambda d: jobs(sort="oldest", before=d.randint(1, newest)),

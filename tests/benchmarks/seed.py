@@ -144,6 +144,21 @@ SELECT key, name, encode(sha256((name || key)::bytea), 'hex'), 1000000, media_ty
         UNION ALL SELECT a0, 'artifact', 'application/x-safetensors' FROM past) AS made
 """
 
+# Nine in ten results were measured where they were made; half of them were looked at.
+FILL_QUALITY = """
+INSERT INTO result_quality (artifact_key, psnr_db, ssim, distance, distance_name, iou, ious, spread,
+                            flags)
+SELECT b, 16 + 20 * random(), random(), random(), 'LPIPS', 0.4 + 0.6 * random(), '{}',
+       30 + 40 * random(), CASE WHEN id % 20 = 0 THEN ARRAY['shape'] ELSE '{}' END
+  FROM past WHERE status = 'succeeded' AND id % 10 <> 0
+"""
+
+FILL_VERDICT = """
+INSERT INTO result_verdict (job_id, result_key, decision, who, audit_id)
+SELECT id, b, CASE WHEN id % 7 = 0 THEN 'rejected' ELSE 'accepted' END, 'user-1', 1
+  FROM past WHERE status = 'succeeded' AND id % 2 = 0
+"""
+
 FILL_EVENT = f"""
 INSERT INTO event (at, job_id, stage_id, kind)
 SELECT ended_at - interval '1 minute' * (8 - n), id, (id - 1) * 6 + n, kind
@@ -167,7 +182,10 @@ SELECT indexname, indexdef FROM pg_indexes
  ORDER BY indexname
 """
 
-FILLS = (FILL_JOB, FILL_ARTIFACT, FILL_STAGE, FILL_ATTEMPT, FILL_FILE, FILL_EVENT)
+FILLS = (
+    *(FILL_JOB, FILL_ARTIFACT, FILL_STAGE, FILL_ATTEMPT, FILL_FILE, FILL_EVENT),
+    *(FILL_QUALITY, FILL_VERDICT),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from barber.catalogue import (
     dispatch,
     events,
     findings,
+    gallery,
     garbage,
     jobs,
     outbox,
@@ -26,6 +27,7 @@ from barber.catalogue import (
     workers,
 )
 from barber.catalogue.db import transaction
+from barber.catalogue.gallery import Wanted
 from barber.catalogue.garbage import Keep
 from barber.catalogue.stages import Claim
 from barber.catalogue.status import JobStatus
@@ -143,9 +145,23 @@ class Walk:
         self.do("job list", jobs.jobs, limit=51)
         self.do("job list", jobs.jobs, limit=51, before=job_id + 60)
         self.do("job page", jobs.job, job_id)
+        self.gallery(old_batch, job_id)
         self.do("health", outbox.backlog)
         self.do("health", workers.unserved)
         self.do("event feed", events.since, self.do("event feed", events.latest_id) - 20)
+
+    def gallery(self, batch_id: int, job_id: int) -> None:
+        """The pages of results: all of them, one batch, one result; short pages, for of a small
+        table the planner reads all sooner than sixty rows. What is sorted or counted in a
+        batch reads all of that batch, whatever else there is; `pages` has its times.
+        """
+        every, mine = Wanted(), Wanted(owner=1)
+        _, following = self.do("gallery", gallery.page, every, limit=10)
+        self.do("gallery", gallery.page, every, limit=10, after=following)
+        self.do("gallery", gallery.page, mine, limit=10)
+        self.do("gallery", gallery.page, Wanted(batch_id=batch_id), limit=10)
+        self.do("result page", gallery.item, job_id, owner=None)
+        self.do("result page", gallery.following, every, job_id)
 
     def scalar(self, query: str) -> Any:
         with self.engine.connect() as connection:

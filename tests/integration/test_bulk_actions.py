@@ -189,12 +189,18 @@ def test_a_count_that_has_changed_is_refused(engine, people):
 def test_pages_of_every_order_hold_each_job_once(crew, engine, people):
     for number in range(3):
         specs = [hair_spec(people[number], p) for p in people[4:7]]
-        submit(engine, specs, priority=number % 2, name=f"night-{number}")
+        submit(engine, specs, priority=number % 2, name=f"night-{number}", submitted_by="olga")
     crew.work({"align": break_down("no luck at step 17")})
     with transaction(engine) as session:
         ids = set(range(1, 10))
         (key,) = session.execute(text("SELECT DISTINCT cause FROM job")).scalars()
-        for chosen in (Selection(), Selection(cause=key), Selection(text="night-", person=None)):
+        for chosen in (
+            Selection(),
+            Selection(cause=key),
+            Selection(text="night-"),
+            Selection(person="olga"),
+            Selection(person="olga", statuses=(JobStatus.FAILED,)),
+        ):
             for sort in Sort:
                 seen, after = [], None
                 while found := listing.page(session, chosen, limit=2, sort=sort, after=after):

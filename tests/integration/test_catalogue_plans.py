@@ -29,6 +29,7 @@ PARTS = {
     *("reap", "expire", "resend", "sweep", "fill", "relay", "fold", "prune"),
     *("claim", "heartbeat", "preview", "finish", "fail", "hand back", "fan in"),
     *("overview", "batch page", "job list", "job page", "health", "event feed"),
+    *("gallery", "result page"),
 }
 
 
