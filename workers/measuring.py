@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from barber.plan import ArtifactKey, StageKind, Variant, plan
+from barber.plan import ArtifactKey, StageKind
 from barber.quality import Quality
 from barber.spec import JobSpec, PortraitKey
 
@@ -29,18 +29,13 @@ def measure(
 
     A result without numbers is worth more than none, so nothing that happens here ends the stage.
     """
-    from barber.artifacts import Blend, Portrait, TargetMask
-    from barber.evaluation.judging import judge
+    from barber.artifacts import Blend
+    from barber.evaluation.judging import of_result
 
     if not isinstance(artifact, Blend):
         return None
     try:
-        shapes = [stage for stage in plan(spec) if stage.variant is Variant.STRUCTURE]
-        target = next((s.key for s in shapes if s.kind is StageKind.TARGET), None)
-        mask = None if target is None else load(target, StageKind.TARGET)
-        assert mask is None or isinstance(mask, TargetMask)
-        result = Portrait(sha256=PortraitKey(""), pixels=artifact.image)
-        return judge(bundle, spec, result, portrait(spec.identity), mask)
+        return of_result(bundle, spec, artifact.image, portrait=portrait, load=load)
     except Exception:
         log.exception("the result could not be measured; it is kept without numbers")
         return None

@@ -2,7 +2,7 @@
 
 Every failure is one sentence on standard error and an exit code: 1 for what was refused or went
 wrong, 2 for a command that was not understood, 130 for Ctrl-C. Torch is loaded by
-`compose`, `replay`, `evaluate`, `bundle add` and `bundle verify` alone.
+`compose`, `replay`, `measure`, `evaluate`, `bundle add` and `bundle verify` alone.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from barber.cli.check_verb import check
 from barber.cli.evaluate_verb import evaluate
 from barber.cli.failures import explain
 from barber.cli.matrix_verb import matrix_verb
+from barber.cli.measure_verb import measure
 from barber.cli.modes_verb import modes
 from barber.cli.operator_verbs import cancel, deadline, delete, pause, priority, resume, retry
 from barber.cli.people_verbs import token, user
@@ -55,7 +56,7 @@ def barber() -> None:
 
 QUEUE = (
     *(check, submit, matrix_verb, jobs, show, watch, result, download),
-    *(retry, cancel, pause, resume, priority, deadline, delete, bulk, dead, gc),
+    *(retry, cancel, pause, resume, priority, deadline, delete, bulk, dead, measure, gc),
 )
 WORKERS = (worker, workers)
 

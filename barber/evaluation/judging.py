@@ -7,24 +7,52 @@ mask. The optimisation follows the same parser, which flatters the agreement.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
-from barber.artifacts import Portrait, TargetMask
+from barber.artifacts import Artifact, Portrait, TargetMask
 from barber.evaluation.metrics import PEAK, Mask, capped_psnr, overlap
 from barber.models.bundle import ModelBundle
 from barber.models.vgg import has_imagenet
 from barber.photographs.changes import changed_regions
 from barber.pixels import Pixels, resize
+from barber.plan import ArtifactKey, StageKind, Variant, plan
 from barber.quality import FEATURES, LPIPS, Quality
-from barber.spec import JobSpec
+from barber.spec import JobSpec, PortraitKey
 from barber.stages import masks
 from barber.stages.pictures import photograph_labels, to_signed
 
 SSIM_WINDOW_PX = 11  # pictures smaller than the window have no SSIM
 LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def of_result(
+    bundle: ModelBundle,
+    spec: JobSpec,
+    image: Pixels,
+    *,
+    portrait: Callable[[PortraitKey], Portrait],
+    load: Callable[[ArtifactKey, StageKind], Artifact],
+) -> Quality:
+    """Measures a job's result.
+
+    Args:
+        bundle: Whose parser and features are used.
+        spec: The job.
+        image: What its blend made.
+        portrait: Gives a portrait.
+        load: Gives the artifact of a key and kind.
+    """
+    shapes = [stage for stage in plan(spec) if stage.variant is Variant.STRUCTURE]
+    target = next((s.key for s in shapes if s.kind is StageKind.TARGET), None)
+    mask = None if target is None else load(target, StageKind.TARGET)
+    assert mask is None or isinstance(mask, TargetMask)
+    result = Portrait(sha256=PortraitKey(""), pixels=image)
+    return judge(bundle, spec, result, portrait(spec.identity), mask)
 
 
 def judge(

@@ -12,16 +12,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from barber import cli
-from barber.catalogue import jobs, refusals
+from barber.artifacts import Portrait
+from barber.catalogue import gallery, jobs, portraits, refusals, stages
 from barber.catalogue.db import transaction
+from barber.catalogue.gallery import Wanted
 from barber.catalogue.stages import Claim
 from barber.catalogue.store import Store
+from barber.models.bundle import ModelBundle
+from barber.pipeline import run_stage
 from barber.pixels import encode_png
+from barber.plan import StageKind, plan
 from barber.settings import Settings
 from tests.support.builders import Crew, break_down
 from tests.support.system import write_tiny_bundle
@@ -460,3 +466,46 @@ def test_findings_of_preflight_are_told_kept_and_shown(
     with transaction(engine) as session:
         (refused,) = jobs.batch(session, told["batch_id"]).refused
     assert "darkness" in {finding["check"] for finding in refused["findings"]}
+
+
+def test_results_made_before_there_were_numbers_are_measured_later(
+    barber: Callable[..., Said], folder: Path, engine: Engine, settings: Settings, bundle: Path
+) -> None:
+    batch = barber("submit", write(folder, "one,a.png,b.png,", "two,b.png,a.png,"), "--json").json
+    store, networks = Store(settings.store_dir), ModelBundle.load(bundle, torch.device("cpu"))
+    made = {}  # target masks by key, before any stage is held
+    with transaction(engine) as session:
+        specs = [jobs.job(session, row.id).spec for row in jobs.jobs(session)]
+        keys = specs[0].portraits
+        faces = {
+            key: Portrait(sha256=key, pixels=portraits.pixels(session, store, key)) for key in keys
+        }
+    for spec in specs:
+        (target,) = (stage for stage in plan(spec) if stage.kind is StageKind.TARGET)
+        found = run_stage(
+            networks, spec, target, portraits=faces.__getitem__, artifacts=made.__getitem__
+        )
+        made[target.key] = store.store_file(found.to_bytes(), "application/x-safetensors")
+
+    def mask(session: Session, claim: Claim) -> object:
+        file = made[claim.planned.key]
+        return stages.finish(session, claim, files={"artifact": file}, recipe={})
+
+    def blend(session: Session, claim: Claim) -> object:
+        file = store.store_file((folder / "c.png").read_bytes(), "image/png")
+        return stages.finish(session, claim, files={"image.png": file}, recipe={})
+
+    crew = Crew(engine, replace(settings, sweep_s=0))
+    crew.work({"target": mask, "blend": blend})
+    assert barber("measure", "--limit", 1).out == "1 result measured\n"
+    assert barber("measure", "--batch", batch["batch_id"], "--json").json["measured"] == 1
+    assert barber("measure").out == "0 results measured\n"
+    with transaction(engine) as session:
+        results, _ = gallery.page(session, Wanted(), limit=9)
+    assert all(each.quality and each.quality.psnr_db for each in results)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM result_quality"))
+        connection.execute(text("DELETE FROM artifact_file WHERE name = 'artifact'"))
+    said = barber("measure")
+    assert (said.code, said.out) == (1, "0 results measured, 2 could not be\n")
+    assert "is not ready" in said.err
