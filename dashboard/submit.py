@@ -20,6 +20,7 @@ from barber.spec import PRESETS, PortraitKey, default_preset
 from barber.standalone.choice import BY_HAND, Choice, PickedRegion
 from barber.table_rows import MAX_PRIORITY, MAX_SEED
 from dashboard import access, record
+from dashboard.filters import counted
 from dashboard.intakes import begin_choice, begin_table
 from dashboard.uploads import keep_portraits, save_all, system_bundle
 
@@ -55,10 +56,12 @@ def add_portraits() -> ResponseReturnValue:
 @access.needs(Role.OPERATOR)
 def remove() -> ResponseReturnValue:
     """Takes the marked portraits out of the drawer; jobs that use them keep them."""
-    keys = request.form.getlist("face")
+    keys = [PortraitKey(key) for key in request.form.getlist("face")]
+    if not keys:
+        raise InputError("no portrait is ticked: tick those that shall leave your drawer")
     with record.transaction() as session:
-        for key in keys:
-            drawer.take_out(session, access.visitor().person.id, PortraitKey(key))
+        count = drawer.take_out(session, access.visitor().person.id, keys)
+    flash(f"{counted(count, 'portrait')} taken out of your drawer", "told")
     return redirect(url_for("submit.show"), 303)
 
 

@@ -98,10 +98,9 @@ def names(session: Session, person_id: int, keys: Iterable[PortraitKey]) -> dict
     return {PortraitKey(key): name for key, name in session.execute(query)}
 
 
-def take_out(session: Session, person_id: int, key: PortraitKey) -> None:
-    """Takes a portrait out of a drawer; jobs that use it keep it."""
-    session.execute(
-        delete(SentPortrait).where(
-            SentPortrait.person_id == person_id, SentPortrait.portrait == key
-        )
+def take_out(session: Session, person_id: int, keys: Iterable[PortraitKey]) -> int:
+    """Takes portraits out of a drawer, and says how many; jobs that use them keep them."""
+    mine = (SentPortrait.person_id == person_id, SentPortrait.portrait.in_(list(keys)))
+    return len(
+        session.execute(delete(SentPortrait).where(*mine).returning(SentPortrait.name)).all()
     )

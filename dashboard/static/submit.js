@@ -66,6 +66,8 @@
     [...fresh.querySelectorAll("fieldset")].forEach((next, place) => {
       if (next.querySelector(".picks") || old[place].querySelector("select[name^=shape]")) old[place].replaceWith(next);
     });
+    const out = document.getElementById("drawer-out"), outNow = page.getElementById("drawer-out");
+    if (out && outNow) out.querySelector(".picks").replaceWith(outNow.querySelector(".picks"));
     for (const [name, value] of marks) {
       const again = choice.querySelector(`[name="${CSS.escape(name)}"][value="${CSS.escape(value)}"]`);
       if (again) again.checked = true;
