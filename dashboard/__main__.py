@@ -17,7 +17,7 @@ from gunicorn.workers import gthread  # type: ignore[import-untyped]
 
 from barber.errors import BarberError, SettingsError
 from barber.settings import Settings
-from dashboard import STREAMS, create_app, hub
+from dashboard import STREAMS, background, create_app, hub
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -77,7 +77,9 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     def load(self) -> Flask:
         """Called in the worker process, so that no database connection crosses a fork."""
         hosts = hosts_for(self.settings, self.host)
-        return create_app(self.settings, hosts=hosts, streams=self.streams)
+        app = create_app(self.settings, hosts=hosts, streams=self.streams)
+        background.resume(app)
+        return app
 
 
 def hosts_for(settings: Settings, listening_on: str) -> tuple[str, ...] | None:

@@ -1,7 +1,8 @@
 """What takes longer than a request: imports are read by threads of the console's own.
 
 A thread is only a pair of hands. What is to be done stands in the catalogue, so a console that
-ends in the middle loses nothing: the next look at an import that nobody works on starts anew.
+ends in the middle loses nothing: the next one goes on where it stood, and so does the next look at
+an import that nobody works on.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from flask import Flask, current_app
 from sqlalchemy import Engine
 
+from barber.catalogue import intakes
+from barber.catalogue.db import transaction
 from barber.catalogue.store import Store
 from barber.settings import Settings
 from barber.standalone.intake import Reader
@@ -60,6 +63,16 @@ class Hands:
 def attach(app: Flask, settings: Settings, engine: Engine, store: Store) -> None:
     """Gives an application its hands; no thread starts before there is work."""
     app.extensions["hands"] = Hands(Reader(engine=engine, store=store, settings=settings))
+
+
+def resume(app: Flask) -> None:
+    """Goes on with the imports that a console before this one was at."""
+    engine: Engine = app.extensions["engine"]
+    hands: Hands = app.extensions["hands"]
+    with transaction(engine) as session:
+        unfinished = intakes.unfinished(session)
+    for intake_id in unfinished:
+        hands.go_on(intake_id)
 
 
 def go_on(intake_id: int) -> None:

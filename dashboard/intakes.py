@@ -47,6 +47,7 @@ def show(intake_id: int) -> ResponseReturnValue:
         sound = intakes.rows(session, intake_id, refused=False, after=after, limit=PAGE + 1)
         keys = {key for row in sound for key in portraits_of(row)}
         names = drawer.names(session, found.person_id, keys)
+        unchecked = {} if found.moving else intakes.unchecked(session, intake_id)
     return live.render(
         "intake.html",
         "_intake.html",
@@ -57,6 +58,7 @@ def show(intake_id: int) -> ResponseReturnValue:
         following=sound[PAGE - 1].place if len(sound) > PAGE else None,
         names=names,
         portraits_of=portraits_of,
+        unchecked=unchecked,
         deadline=found.asked.get("deadline"),
     )
 

@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, insert, select, text, update
+from sqlalchemy import Engine, column, delete, func, insert, select, text, true, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from barber.catalogue.intake_tables import Intake, IntakeRow, IntakeStatus
@@ -20,6 +21,7 @@ from barber.table_rows import PlannedRow, RowError
 
 KEPT = timedelta(days=7)  # then an import is forgotten; its batch, if it has one, stays
 SILENT = timedelta(seconds=10)  # a reader without a sign for so long may have died
+MOVING = (IntakeStatus.CHECKING, IntakeStatus.QUEUEING)
 LOCKS = 0x6F1  # the first number of the advisory locks of readers
 
 
@@ -45,7 +47,22 @@ class IntakeFacts:
     @property
     def moving(self) -> bool:
         """Whether something is done with it right now, or should be."""
-        return self.status in (IntakeStatus.CHECKING, IntakeStatus.QUEUEING)
+        return self.status in MOVING
+
+    @property
+    def filled(self) -> Filled | None:
+        """How far it has become a batch; None before that is begun."""
+        told = (self.order or {}).get("filled")
+        return Filled(**told) if told else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """How far an import has become a batch."""
+
+    batch_id: int
+    place: int  # of the last row that is a job
+    jobs: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +80,11 @@ class CheckedRow:
 
 def begin(session: Session, person_id: int, name: str, asked: Mapping[str, Any]) -> int:
     """A new import, to be checked; the person's old ones are forgotten."""
-    old = (Intake.person_id == person_id, Intake.created_at < func.now() - KEPT)
+    old = (
+        Intake.person_id == person_id,
+        Intake.created_at < func.now() - KEPT,
+        Intake.status != IntakeStatus.QUEUEING,  # its batch waits for the rest
+    )
     session.execute(delete(Intake).where(*old).execution_options(synchronize_session=False))
     values = {"person_id": person_id, "name": name, "asked": dict(asked)}
     return session.scalars(insert(Intake).values(**values).returning(Intake.id)).one()
@@ -105,6 +126,25 @@ def rows(
         query = query.where(IntakeRow.spec.is_(None) if refused else IntakeRow.spec.is_not(None))
     query = query.order_by(IntakeRow.place).limit(limit)
     return [CheckedRow(**row._mapping) for row in session.execute(query)]
+
+
+def unchecked(session: Session, intake_id: int) -> dict[str, int]:
+    """In how many sound rows each check was left out, the most first."""
+    finding = func.jsonb_array_elements(IntakeRow.findings).table_valued(column("value", JSONB))
+    check = finding.c.value["check"].astext
+    query = (
+        select(check, func.count(func.distinct(IntakeRow.place)))
+        .select_from(IntakeRow)
+        .join(finding, true())
+        .where(
+            IntakeRow.intake_id == intake_id,
+            IntakeRow.spec.is_not(None),
+            finding.c.value["verdict"].astext == Verdict.NOT_CHECKED,
+        )
+        .group_by(check)
+        .order_by(func.count(func.distinct(IntakeRow.place)).desc(), check)
+    )
+    return {str(name): int(rows) for name, rows in session.execute(query)}
 
 
 @contextmanager
@@ -207,6 +247,26 @@ def order(session: Session, intake_id: int, how: Mapping[str, Any]) -> None:
     session.execute(
         statement.values(status=IntakeStatus.QUEUEING, order=dict(how), seen_at=func.now())
     )
+
+
+def fill(session: Session, intake_id: int, before: Filled | None, now: Filled) -> Filled:
+    """Notes how far it has become a batch; in the transaction that writes the jobs, and first.
+
+    Raises:
+        Conflict: It is not where the caller left it: another is at it.
+    """
+    session.execute(select(Intake.id).where(Intake.id == intake_id).with_for_update())
+    found = find(session, intake_id)
+    if found.status is not IntakeStatus.QUEUEING or found.filled != before:
+        raise Conflict(f"import {intake_id} is being queued by another console")
+    _set(session, intake_id, order={**(found.order or {}), "filled": asdict(now)})
+    return now
+
+
+def unfinished(session: Session) -> list[int]:
+    """All imports that somebody should be at: after a crash nobody is."""
+    query = select(Intake.id).where(Intake.status.in_(MOVING)).order_by(Intake.id)
+    return list(session.scalars(query))
 
 
 def end_queueing(session: Session, intake_id: int, batch_id: int) -> None:

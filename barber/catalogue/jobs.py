@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -54,11 +54,15 @@ __all__ = [
     "JobView",
     "NewJob",
     "StageView",
+    "add",
     "batch",
     "batches",
+    "begin",
     "cancel",
     "cancel_batch",
     "check_deadline",
+    "check_jobs",
+    "close",
     "job",
     "jobs",
     "pause",
@@ -127,6 +131,40 @@ def submit(
         AlreadySubmitted: The key was used; the error names the batch.
     """
     _check(session, name, jobs, refused)
+    batch_id = begin(
+        session,
+        name=name,
+        refused=refused,
+        idempotency_key=idempotency_key,
+        submitted_by=submitted_by,
+        deadline=deadline,
+    )
+    if jobs:
+        add(
+            session,
+            batch_id,
+            jobs,
+            bundle_name=bundle_name,
+            deadline=deadline,
+            max_errors=max_errors,
+            max_losses=max_losses,
+        )
+    close(session, batch_id, jobs=len(jobs), submitted_by=submitted_by)
+    return batch_id
+
+
+def begin(
+    session: Session,
+    *,
+    name: str,
+    refused: Sequence[Mapping[str, Any]] = (),
+    idempotency_key: str | None = None,
+    submitted_by: str | None = None,
+    deadline: datetime | None = None,
+) -> int:
+    """A batch whose jobs follow by `add`, in as many transactions as it takes; nothing of it is
+    handed out before `close`. Returns its id; arguments and errors as of `submit`.
+    """
     check_deadline(session, deadline)
     values = {
         "name": name,
@@ -134,6 +172,7 @@ def submit(
         "owner_id": submitted_by.person_id if isinstance(submitted_by, Actor) else None,
         "idempotency_key": idempotency_key,
         "refused": [dict(row) for row in refused],
+        "filling": True,
     }
     statement = upsert(Batch).values(**values).on_conflict_do_nothing()
     batch_id: int | None = session.scalar(statement.returning(Batch.id))
@@ -141,26 +180,43 @@ def submit(
         assert idempotency_key is not None
         earlier = select(Batch.id).where(Batch.idempotency_key == idempotency_key)
         raise AlreadySubmitted(idempotency_key, session.scalars(earlier).one())
-    if jobs:
-        common = {"batch_id": batch_id, "bundle_name": bundle_name, "deadline": deadline}
-        job_ids = _insert_jobs(session, jobs, common)
-        _insert_stages(session, zip(job_ids, jobs, strict=True), max_errors, max_losses)
-    data = {"jobs": len(jobs), "refused": len(refused), "by": submitted_by}
-    events.record(session, EventKind.SUBMITTED, batch_id=batch_id, data=data)
-    told = {"name": name, "jobs": len(jobs), "refused": len(refused)}
-    audit.record(session, Verb.SUBMIT, submitted_by, batch_id=batch_id, data=told)
     return batch_id
 
 
-def _check(
-    session: Session, name: str, jobs: Sequence[NewJob], refused: Sequence[Mapping[str, Any]]
+def add(
+    session: Session,
+    batch_id: int,
+    jobs: Sequence[NewJob],
+    *,
+    bundle_name: str,
+    deadline: datetime | None,
+    max_errors: int,
+    max_losses: int,
 ) -> None:
-    if not jobs and not refused:
-        raise InputError(f"batch {name!r} has no jobs: give at least one")
-    for text in (name, *(new.name for new in jobs)):
-        if not text.strip() or "\0" in text:
-            raise InputError(f"{text!r} cannot be a name: give some readable characters")
+    """Writes jobs with their stages into a batch that was begun and not closed."""
+    common = {"batch_id": batch_id, "bundle_name": bundle_name, "deadline": deadline}
+    job_ids = _insert_jobs(session, jobs, common)
+    _insert_stages(session, zip(job_ids, jobs, strict=True), max_errors, max_losses)
+
+
+def close(session: Session, batch_id: int, *, jobs: int, submitted_by: str | None) -> None:
+    """All jobs of a batch are written: they may be handed out."""
+    filled = update(Batch).where(Batch.id == batch_id).values(filling=False)
+    row = session.execute(
+        filled.returning(Batch.name, func.jsonb_array_length(Batch.refused).label("refused"))
+    ).one()
+    told = {"jobs": jobs, "refused": row.refused}
+    data = {**told, "by": submitted_by}
+    events.record(session, EventKind.SUBMITTED, batch_id=batch_id, data=data)
+    audit.record(
+        session, Verb.SUBMIT, submitted_by, batch_id=batch_id, data={"name": row.name, **told}
+    )
+
+
+def check_jobs(session: Session, jobs: Sequence[NewJob]) -> None:
+    """Raises InputError for an impossible name or priority, or a portrait that is not known."""
     for new in jobs:
+        _check_name(new.name)
         if new.priority not in PRIORITIES:
             raise InputError(
                 f"priority {new.priority} of {new.name!r} is out of range: "
@@ -170,6 +226,20 @@ def _check(
     known = set(session.scalars(select(Portrait.sha256).where(Portrait.sha256.in_(wanted))))
     if missing := sorted(wanted - known):
         raise InputError(f"portrait {missing[0]} is not registered: register its picture first")
+
+
+def _check_name(text: str) -> None:
+    if not text.strip() or "\0" in text:
+        raise InputError(f"{text!r} cannot be a name: give some readable characters")
+
+
+def _check(
+    session: Session, name: str, jobs: Sequence[NewJob], refused: Sequence[Mapping[str, Any]]
+) -> None:
+    if not jobs and not refused:
+        raise InputError(f"batch {name!r} has no jobs: give at least one")
+    _check_name(name)
+    check_jobs(session, jobs)
 
 
 def _insert_jobs(session: Session, jobs: Sequence[NewJob], common: Mapping[str, Any]) -> list[int]:

@@ -23,10 +23,11 @@ def lock_job(session: Session, job_id: int, *, skip_locked: bool = False) -> Any
     """Locks a job's row until the transaction ends; None when it is missing, or skipped.
 
     The row holds id, batch_id, bundle, status, cancel_requested, generation, deadline, `expired`
-    (whether that has passed), and `held_back`: whether the job, its batch or everything is paused.
+    (whether that has passed), and `held_back`: whether the job, its batch or everything is paused,
+    or its batch is still being written.
     """
     paused_all = select(Control.name).where(Control.name == PAUSE).exists()
-    held_back = (Job.paused | Batch.paused | paused_all).label("held_back")
+    held_back = (Job.paused | Batch.paused | Batch.filling | paused_all).label("held_back")
     expired = func.coalesce(Job.deadline <= func.now(), False).label("expired")
     facts = (Job.id, Job.batch_id, Job.bundle, Job.status, Job.cancel_requested)
     query = (

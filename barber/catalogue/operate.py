@@ -43,8 +43,15 @@ def cancel(session: Session, job_id: int, *, by: str, why: str = "") -> JobStatu
 
 
 def cancel_batch(session: Session, batch_id: int, *, by: str, why: str = "") -> int:
-    """Ends all jobs of a batch that have not ended; returns how many. Raises NotFound."""
+    """Ends all jobs of a batch that have not ended; returns how many.
+
+    Raises:
+        NotFound: No such batch.
+        Conflict: It is still being queued.
+    """
     _require_batch(session, batch_id)
+    if session.scalar(select(Batch.filling).where(Batch.id == batch_id)):
+        raise Conflict(f"batch {batch_id} is still being queued: cancel it when that is done")
     query = select(Job.id).where(Job.batch_id == batch_id, Job.status.in_(OPEN)).order_by(Job.id)
     return _cancel(session, list(session.scalars(query)), by=by, why=why)
 

@@ -167,6 +167,7 @@ class Waiting:
     batch_id: int
     person: str
     paused: bool
+    filling: bool
     jobs: Mapping[JobStatus, int]  # the open ones
     bundle: str = ""
     parts: list[Part] = field(default_factory=list)
@@ -179,6 +180,8 @@ class Waiting:
         self, rates: Mapping[tuple[str, StageKind], Rate], held: Mapping[str, int]
     ) -> str:
         """Why nobody can say when it will be done; empty when somebody can."""
+        if self.filling:
+            return "the batch is being queued"
         if self.paused:
             return "the batch is paused"
         if not self.parts:
@@ -285,7 +288,7 @@ def _open_batches(session: Session) -> list[Waiting]:
         for table in (JobCount, JobChange)
     ]
     query = (
-        select(Batch.id, Batch.submitted_by, Batch.paused)
+        select(Batch.id, Batch.submitted_by, Batch.paused, Batch.filling)
         .where(Batch.id.in_(ids[0].union(ids[1])))
         .order_by(Batch.id)
         .limit(2 * MOST_BATCHES)
@@ -297,6 +300,7 @@ def _open_batches(session: Session) -> list[Waiting]:
             batch_id=row.id,
             person=row.submitted_by or "",
             paused=row.paused,
+            filling=row.filling,
             jobs={status: counted[row.id][status] for status in operate.OPEN},
         )
         for row in rows

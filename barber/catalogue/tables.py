@@ -87,9 +87,11 @@ class Batch(Base):
     __tablename__ = "batch"
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     name: Mapped[str]
-    submitted_by: Mapped[str | None]
+    submitted_by: Mapped[str | None] = mapped_column(index=True)
     owner_id: Mapped[int | None] = mapped_column(ForeignKey(Person.id), index=True)
     paused: Mapped[bool] = mapped_column(server_default=text("false"))
+    # Its jobs are still being written, and none is handed out.
+    filling: Mapped[bool] = mapped_column(server_default=text("false"))
     idempotency_key: Mapped[str | None] = mapped_column(unique=True)
     refused: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'::jsonb"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -73,7 +73,7 @@ opened AS (
          ORDER BY job.priority DESC, job.id
          LIMIT :most
       ) AS picked
-     WHERE NOT batch.paused
+     WHERE NOT batch.paused AND NOT batch.filling
 ), ranked AS (
     SELECT candidate.*, coalesce(busy.jobs, 0) + row_number() OVER (
                PARTITION BY person ORDER BY priority DESC, turn, id) AS persons_turn
@@ -94,7 +94,7 @@ SELECT DISTINCT job.id, job.priority
    AND NOT EXISTS (SELECT FROM artifact AS need
                     WHERE need.key = ANY (stage.needs) AND need.status <> 'ready')
    AND job.bundle = :bundle AND job.status IN ('queued', 'running')
-   AND NOT job.paused AND NOT batch.paused AND NOT job.cancel_requested
+   AND NOT job.paused AND NOT batch.paused AND NOT batch.filling AND NOT job.cancel_requested
    AND (job.deadline IS NULL OR job.deadline > now())
  ORDER BY job.priority DESC, job.id LIMIT :most
 """)

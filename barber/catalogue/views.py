@@ -45,6 +45,7 @@ class BatchRow:
     submitted_by: str | None
     created_at: datetime
     paused: bool
+    filling: bool  # its jobs are still being written
     refused: tuple[dict[str, Any], ...]  # each {line, name, reason, findings}
     counts: Mapping[JobStatus, int]  # jobs by status; every status is present
     progress: float  # 0..1, the mean over its jobs: one that has ended counts 1
@@ -55,7 +56,8 @@ class BatchRow:
 
     @property
     def finished(self) -> bool:
-        return all(status.final or not count for status, count in self.counts.items())
+        ended = all(status.final or not count for status, count in self.counts.items())
+        return ended and not self.filling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +185,7 @@ def batches(
             submitted_by=row.submitted_by,
             created_at=row.created_at,
             paused=row.paused,
+            filling=row.filling,
             refused=tuple(row.refused),
             counts=counted[row.id],
             progress=_share_done(counted[row.id], progress.get(row.id, 0.0)),

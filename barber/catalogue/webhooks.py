@@ -336,6 +336,7 @@ def _batch_if_over(session: Session, batch_id: int) -> tuple[int | None, dict[st
     row = session.execute(
         select(Batch.id, Batch.name, Batch.owner_id).where(
             Batch.id == batch_id,
+            ~Batch.filling,
             ~exists().where(still.batch_id == batch_id, still.status.in_(OPEN)),
             ~exists().where(later.batch_id == batch_id),
         )

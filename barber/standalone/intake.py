@@ -22,7 +22,7 @@ from barber.catalogue import drawer, intakes, jobs, portraits
 from barber.catalogue.audit import Actor
 from barber.catalogue.db import transaction
 from barber.catalogue.intake_tables import IntakeStatus
-from barber.catalogue.intakes import IntakeFacts
+from barber.catalogue.intakes import Filled, IntakeFacts
 from barber.catalogue.jobs import AlreadySubmitted, NewJob
 from barber.catalogue.people_tables import Via
 from barber.catalogue.store import Store
@@ -40,7 +40,8 @@ from barber.table_checks import Preflight, RowChecker, noteworthy
 from barber.table_files import open_table
 
 CHUNK = 50  # rows of one transaction
-QUEUE_CHUNK = 1000  # rows read at once when they are queued
+QUEUE_CHUNK = 200  # jobs of one transaction when they are queued
+READ_CHUNK = 1000  # rows read at once
 MEASURES = "preflight"  # the folder of measures in a home
 FOLDER = "intakes"  # the folder of what was sent, until it is checked
 
@@ -48,6 +49,14 @@ FOLDER = "intakes"  # the folder of what was sent, until it is checked
 def folder_of(settings: Settings, intake_id: int) -> Path:
     """Where the files of an import lie until it is checked."""
     return settings.home / FOLDER / str(intake_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """Rows that are queued in one transaction."""
+
+    jobs: list[NewJob]
+    last: int  # the place of the last of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,35 +186,38 @@ class Reader:
         )
 
     def _queue(self, found: IntakeFacts) -> None:
-        how: Mapping[str, object] = found.order or {}
+        """Writes the batch in slices. How far it is stands in the import, in the same transaction
+        as each slice: whoever goes on after a crash leaves nothing out and doubles nothing.
+        """
+        filled = found.filled
         try:
-            with transaction(self.engine) as session:
-                batch_id = self._submit(session, found, how)
-                intakes.end_queueing(session, found.id, batch_id)
+            filled = filled or self._begin(found)
+            while (slice_ := self._slice(found, filled.place)) and slice_.jobs:
+                filled = self._add(found, filled, slice_)
         except AlreadySubmitted as error:
             with transaction(self.engine) as session:
                 intakes.take_back(session, found.id, error.batch_id)
+            return
         except InputError as error:  # a deadline that has passed meanwhile
             with transaction(self.engine) as session:
-                intakes.break_off(session, found.id, str(error))
+                told = str(error)
+                if filled is not None:  # what is written of it is a batch nevertheless
+                    self._close(session, found, filled)
+                    told = f"{told}; {filled.jobs} jobs are queued as batch {filled.batch_id}"
+                intakes.break_off(session, found.id, told)
+            return
+        with transaction(self.engine) as session:
+            self._close(session, found, filled)
+            intakes.end_queueing(session, found.id, filled.batch_id)
 
-    def _submit(self, session: Session, found: IntakeFacts, how: Mapping[str, object]) -> int:
-        deadline = how.get("deadline")
-        return jobs.submit(
-            session,
-            name=found.name,
-            jobs=[
-                NewJob(
-                    name=row.name,
-                    spec=JobSpec.from_json(row.spec),
-                    priority=row.priority + int(str(how.get("priority") or 0)),
-                    findings=tuple(row.findings),
-                )
-                for row in self._all_rows(session, found.id, refused=False)
-                if row.spec is not None
-            ],
-            bundle_name=self.settings.bundle,
-            refused=[
+    def _close(self, session: Session, found: IntakeFacts, filled: Filled) -> None:
+        by = _actor(found, found.order or {})
+        jobs.close(session, filled.batch_id, jobs=filled.jobs, submitted_by=by)
+
+    def _begin(self, found: IntakeFacts) -> Filled:
+        how: Mapping[str, object] = found.order or {}
+        with transaction(self.engine) as session:
+            refused = [
                 {
                     "line": row.line,
                     "name": row.name,
@@ -213,23 +225,66 @@ class Reader:
                     "findings": row.findings,
                 }
                 for row in self._all_rows(session, found.id, refused=True)
-            ],
-            idempotency_key=secrets.token_hex(32) if how.get("again") else found.digest,
-            submitted_by=_actor(found, how),
-            deadline=datetime.fromisoformat(str(deadline)) if deadline else None,
-            max_errors=self.settings.max_errors,
-            max_losses=self.settings.max_losses,
-        )
+            ]
+            batch_id = jobs.begin(
+                session,
+                name=found.name,
+                refused=refused,
+                idempotency_key=secrets.token_hex(32) if how.get("again") else found.digest,
+                submitted_by=_actor(found, how),
+                deadline=_deadline(how),
+            )
+            now = Filled(batch_id=batch_id, place=0, jobs=0)
+            return intakes.fill(session, found.id, None, now)
+
+    def _slice(self, found: IntakeFacts, after: int) -> Slice:
+        """The next sound rows behind a place, as jobs."""
+        added = int(str((found.order or {}).get("priority") or 0))
+        with transaction(self.engine) as session:
+            rows = intakes.rows(session, found.id, refused=False, after=after, limit=QUEUE_CHUNK)
+        new = [
+            NewJob(
+                name=row.name,
+                spec=JobSpec.from_json(row.spec),
+                priority=row.priority + added,
+                findings=tuple(row.findings),
+            )
+            for row in rows
+            if row.spec is not None
+        ]
+        return Slice(jobs=new, last=rows[-1].place if rows else after)
+
+    def _add(self, found: IntakeFacts, filled: Filled, slice_: Slice) -> Filled:
+        count = filled.jobs + len(slice_.jobs)
+        done = Filled(batch_id=filled.batch_id, place=slice_.last, jobs=count)
+        with transaction(self.engine) as session:
+            intakes.fill(session, found.id, filled, done)
+            jobs.check_jobs(session, slice_.jobs)
+            jobs.add(
+                session,
+                filled.batch_id,
+                slice_.jobs,
+                bundle_name=self.settings.bundle,
+                deadline=_deadline(found.order or {}),
+                max_errors=self.settings.max_errors,
+                max_losses=self.settings.max_losses,
+            )
+        return done
 
     def _all_rows(
         self, session: Session, intake_id: int, *, refused: bool
     ) -> Iterator[intakes.CheckedRow]:
         after = 0
         while found := intakes.rows(
-            session, intake_id, refused=refused, after=after, limit=QUEUE_CHUNK
+            session, intake_id, refused=refused, after=after, limit=READ_CHUNK
         ):
             yield from found
             after = found[-1].place
+
+
+def _deadline(how: Mapping[str, object]) -> datetime | None:
+    deadline = how.get("deadline")
+    return datetime.fromisoformat(str(deadline)) if deadline else None
 
 
 def _actor(found: IntakeFacts, how: Mapping[str, object]) -> Actor:

@@ -36,6 +36,14 @@ def portraits_sent(query: shapes.DrawerAsked) -> dict[str, Any]:
     }
 
 
+@endpoint("POST", "/portraits/remove", role=OPERATOR, answer=shapes.TakenOut, tag="portraits")
+def take_portraits_out(json: shapes.OutAsked) -> dict[str, Any]:
+    """Takes portraits out of one's drawer; jobs that use them keep them."""
+    keys = [PortraitKey(key) for key in json.keys]
+    with record.transaction() as session:
+        return {"portraits": drawer.take_out(session, access.visitor().person.id, keys)}
+
+
 @endpoint("GET", "/looks", role=Role.VIEWER, answer=shapes.Looks, tag="batches")
 def looks() -> dict[str, Any]:
     """What can be asked for, in a hairdresser's words."""
@@ -157,5 +165,7 @@ def queue_import(intake_id: int, json: shapes.QueueAsked) -> dict[str, Any]:
 def _told(found: IntakeFacts) -> dict[str, Any]:
     kept = plain(found, "person_id", "asked", "digest", "order", "seen_at")
     kept["queued_before"] = (found.order or {}).get("queued_before")
+    with record.transaction() as session:
+        kept["unchecked"] = {} if found.moving else intakes.unchecked(session, found.id)
     kept["page"] = url_for("intakes.show", intake_id=found.id)
     return {"import": kept}

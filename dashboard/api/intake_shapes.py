@@ -37,6 +37,18 @@ class Drawer(Given):
     portraits: list[Sent]
 
 
+class OutAsked(Asked):
+    """Which portraits leave one's drawer."""
+
+    keys: list[Digest] = Field(min_length=1, max_length=1000)
+
+
+class TakenOut(Given):
+    """How many have left; jobs that use them keep them."""
+
+    portraits: int
+
+
 class DrawerAsked(Asked):
     """How much of a drawer."""
 
@@ -88,6 +100,9 @@ class Import(Given):
     sound: int
     refused: int
     warned: int
+    unchecked: dict[str, int] = Field(
+        description="Rows in which a check was left out, by the check; once all are read."
+    )
     problem: str | None
     batch_id: int | None
     queued_before: int | None = Field(description="The batch that the very same has made before.")

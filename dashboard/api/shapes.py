@@ -107,6 +107,7 @@ class Batch(Given):
     submitted_by: str | None
     created_at: datetime
     paused: bool
+    filling: bool = Field(description="It is being queued; none of its jobs is handed out yet.")
     refused: list[dict[str, Any]] = Field(description="Rows that became no job.")
     counts: Mapping[JobStatus, int]
     progress: float = Field(ge=0, le=1)

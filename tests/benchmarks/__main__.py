@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.benchmarks import (
     claims,
+    importing,
     live,
     pages,
     stage_times,
@@ -45,6 +46,7 @@ def benchmarks(kept: Path | None) -> Mapping[str, Callable[[], Section]]:
         "system": system.measure,
         "claims": claims.measure,
         "submit": submitting.measure,
+        "import": importing.measure,
         "stages": stage_times.measure,
         "validation": validation.measure,
         "tick": partial(tick.measure, kept),

@@ -278,6 +278,7 @@ def imports(api):
         "GET /imports/{}": api.get(f"/imports/{number}"),
         "GET /imports/{}/rows": api.get(f"/imports/{number}/rows"),
         "POST /imports/{}/queue": api.post(f"/imports/{number}/queue", {"again": True}),
+        "POST /portraits/remove": api.post("/portraits/remove", {"keys": faces[:1]}),
     }
 
 

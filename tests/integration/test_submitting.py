@@ -10,16 +10,24 @@ import zipfile
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import func, update
+from sqlalchemy import func, select, update
 
-from barber.catalogue import drawer, intakes, jobs
+from barber.catalogue import drawer, intakes, jobs, portraits
 from barber.catalogue.db import transaction
-from barber.catalogue.intake_tables import Intake
-from barber.catalogue.people_tables import Role
+from barber.catalogue.intake_tables import Intake, IntakeRow, IntakeStatus
+from barber.catalogue.intakes import Filled
+from barber.catalogue.people_tables import Audit, Role
+from barber.catalogue.store import Store
+from barber.catalogue.tables import Job, Stage
+from barber.errors import Conflict
 from barber.looks import LOOKS
+from barber.spec import PortraitKey
+from barber.standalone.intake import Reader
+from barber.table_rows import PlannedRow
 from dashboard import create_app
+from tests.support import builders
 from tests.support.people import csrf, enter, person, token
-from tests.support.system import picture, write_tiny_bundle
+from tests.support.system import System, picture, write_tiny_bundle
 
 pytestmark = pytest.mark.integration
 
@@ -123,6 +131,29 @@ def test_faces_times_styles_are_queued_once_after_a_look(console, engine):
     assert len(batches(engine)) == 2
 
 
+def test_what_only_the_parser_can_check_is_told_by_check(console, engine):
+    one, two = send(console, 1, 2)
+    form = {"look": "hair", "face-to-change": [one], "hair": [two]}
+    found, page = checked(
+        console, engine, post(console, "/submit/choice", **form).headers["Location"]
+    )
+    told = console.get(f"/api/v1/imports/{found.id}").json["import"]["unchecked"]
+    assert told["pose"] == 1 and "Not checked here" in page and "<b>Pose</b>: 1" in page
+
+
+def test_portraits_leave_the_drawer_and_jobs_keep_them(console, engine):
+    one, two = send(console, 1, 2)
+    assert "Take the ticked ones out" in console.get("/submit").text
+    assert post(console, "/submit/portraits/remove").status_code == 400
+    answer = post(console, "/submit/portraits/remove", face=[one])
+    assert answer.status_code == 303
+    page = console.get("/submit").text
+    assert "1 portrait taken out of your drawer" in page.replace("\N{NO-BREAK SPACE}", " ")
+    assert "face-1.png" not in page and "face-2.png" in page
+    with transaction(engine) as session:
+        assert portraits.portraits(session, [one, two]).keys() == {one, two}
+
+
 @pytest.mark.parametrize("look", [look.word for look in LOOKS])
 def test_every_look_says_which_portrait_it_lacks(console, look):
     (one,) = send(console, 1)
@@ -214,7 +245,7 @@ def test_drawers_and_imports_are_their_owners_alone(console, engine):
     assert viewer.get("/submit").status_code == 403
     assert ">New<" not in viewer.get("/").text
     with transaction(engine) as session:
-        drawer.take_out(session, found.person_id, one)
+        drawer.take_out(session, found.person_id, [one])
         left = drawer.listed(session, found.person_id, limit=5)
     assert [each.key for each in left] == [two]
 
@@ -268,3 +299,84 @@ def test_the_same_key_with_another_file_of_the_same_length_is_refused(console, e
     assert first.status_code == again.status_code == 202
     assert again.headers["Idempotent-Replay"] == "true" and first.json == again.json
     assert upload(table.replace(b"\na,", b"\nb,")).status_code == 409
+
+
+ROWS = 1_100
+
+
+@pytest.fixture
+def waiting(engine):
+    """An import of 1,100 sound rows that somebody has said yes to; its number."""
+    one, two = builders.known_portraits(engine, 2)
+    rows = [
+        PlannedRow(
+            line=n, name=f"row {n}", spec=builders.hair_spec(one, two, seed=n), priority=n % 3
+        )
+        for n in range(1, ROWS + 1)
+    ]
+    olga = person(engine, "olga", Role.OPERATOR)
+    with transaction(engine) as session:
+        number = intakes.begin(session, olga.id, "night", {"kind": "choice"})
+        intakes.add_rows(session, number, 1, rows)
+        intakes.end_check(session, number, "d" * 64)
+        intakes.order(session, number, {"by": "olga", "via": "console"})
+    return number
+
+
+def test_a_console_killed_while_it_queues_leaves_nothing_out_and_doubles_nothing(
+    engine, settings, waiting, tmp_path
+):
+    def find():
+        with transaction(engine) as session:
+            return intakes.find(session, waiting)
+
+    with System(settings, tmp_path / "logs") as system:
+        system.start_console()  # goes on with what an earlier one was at
+        system.wait(lambda: (filled := find().filled) and filled.jobs, "a first slice", 60)
+        system.processes[-1].kill()
+        found = find()
+        filled = found.filled
+        assert found.status is IntakeStatus.QUEUEING and 0 < filled.jobs < ROWS
+        (batch,) = batches(engine)
+        assert (batch.filling, batch.finished, batch.total) == (True, False, filled.jobs)
+        with transaction(engine) as session, pytest.raises(Conflict, match="still being queued"):
+            jobs.cancel_batch(session, batch.id, by="olga")
+        assert builders.Crew(engine, settings).tick() == 0, "nothing is handed out yet"
+        system.start_console()
+        system.wait(lambda: find().status is IntakeStatus.QUEUED, "the rest", 60)
+        system.processes[-1].stop()
+    (batch,) = batches(engine)
+    assert (find().batch_id, batch.filling, batch.total) == (batch.id, False, ROWS)
+    with engine.connect() as connection:
+        told = connection.execute(select(Job.name, Job.priority).order_by(Job.id)).all()
+        stages = connection.scalar(select(func.count()).select_from(Stage))
+        told_of = connection.execute(select(Audit.data).where(Audit.verb == "submit")).scalars()
+        assert [entry["jobs"] for entry in told_of] == [ROWS]
+    assert [tuple(row) for row in told] == [(f"row {n}", n % 3) for n in range(1, ROWS + 1)]
+    assert stages == 6 * ROWS
+    assert builders.Crew(engine, settings).tick() > 0
+
+
+def test_a_row_that_cannot_be_queued_any_more_ends_the_import_with_what_is_queued(
+    engine, settings, waiting
+):
+    missing = builders.hair_spec(PortraitKey("e" * 64), PortraitKey("f" * 64)).to_json()
+    with transaction(engine) as session:
+        session.execute(update(IntakeRow).where(IntakeRow.place == 500).values(spec=missing))
+    Reader(engine=engine, store=Store(settings.store_dir), settings=settings).go_on(waiting)
+    (batch,) = batches(engine)
+    assert (batch.filling, batch.total) == (False, 400)
+    with transaction(engine) as session:
+        found = intakes.find(session, waiting)
+    assert found.status is IntakeStatus.BROKEN
+    assert found.problem.endswith(f"; 400 jobs are queued as batch {batch.id}")
+
+
+def test_two_consoles_at_one_import_write_each_row_once(engine, waiting):
+    with transaction(engine) as session:
+        batch = jobs.begin(session, name="night")
+        first = intakes.fill(session, waiting, None, Filled(batch_id=batch, place=0, jobs=0))
+    with transaction(engine) as session:
+        intakes.fill(session, waiting, first, Filled(batch_id=batch, place=9, jobs=9))
+    with transaction(engine) as session, pytest.raises(Conflict, match="another console"):
+        intakes.fill(session, waiting, first, Filled(batch_id=batch, place=9, jobs=9))
