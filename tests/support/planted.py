@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 from barber.catalogue import (
     bulk_actions,
     curves,
-    dead,
     drawer,
     intakes,
     jobs,
@@ -336,7 +335,5 @@ def _record(planted: Planted) -> None:
     planted.run(webhooks.expand)
     for call in planted.run(webhooks.take, 3, 3):
         planted.run(webhooks.delivered, call, 200, "thank you")
-    groups = planted.run(dead.dead).groups
-    planted.add("/attention/<key>/retry", f"/attention/{groups[0].common.key}/retry")
     planted.add("/login", "/login")
     planted.add("/login/<secret>", "/login/not-a-link")
