@@ -103,7 +103,9 @@ def seeded(data: Path | None, jobs: int) -> Iterator[Catalogue]:
             seed(engine, past=jobs - waiting, queued=waiting)
         with engine.connect() as connection:
             vacuum = connection.execution_options(isolation_level="AUTOCOMMIT")
+            vacuum.execute(text("SET statement_timeout = 0"))
             vacuum.execute(text("ANALYZE"))  # a kept catalogue may have been migrated
+            vacuum.execute(text("RESET statement_timeout"))
             size = vacuum.scalar(text("SELECT pg_database_size(current_database())")) or 0
         yield Catalogue(
             jobs=present or jobs,
