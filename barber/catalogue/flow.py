@@ -147,13 +147,17 @@ def recall(session: Session, job_ids: Sequence[int], key: str) -> None:
 
 
 def reuse(session: Session, *where: ColumnElement[bool]) -> list[int]:
-    """Pending stages whose artifact is ready succeed without running; returns their ids."""
+    """Pending stages whose artifact is ready succeed without running; returns their ids.
+
+    One that is being forgotten or deleted at this moment is left alone: the next tick looks again.
+    """
     moved = move(
         session,
         StageStatus.SUCCEEDED,
         Stage.status == StageStatus.PENDING,
         select(Artifact.key)
         .where(Artifact.key == Stage.key, Artifact.status == ArtifactStatus.READY)
+        .with_for_update(read=True, key_share=True, skip_locked=True)
         .exists(),
         *where,
     )

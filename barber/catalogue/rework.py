@@ -276,7 +276,13 @@ def _dependents(stages: Iterable[Any], first: set[int]) -> list[Any]:
 
 
 def _forget(session: Session, job_id: int, keys: Sequence[str]) -> None:
-    """Makes ready artifacts missing, except those that a stage of another job has."""
+    """Makes ready artifacts missing, except those that a stage of another job has, or is about to
+    have: whoever comes to need one at this moment holds its row.
+    """
+    mine = select(Artifact.key).where(
+        Artifact.key.in_(keys), Artifact.status == ArtifactStatus.READY
+    )
+    locked = list(session.scalars(mine.with_for_update(skip_locked=True)))
     other = aliased(Stage)
     shared = select(other.id).where(
         other.key == Artifact.key, other.job_id != job_id, other.status == StageStatus.SUCCEEDED
@@ -284,8 +290,8 @@ def _forget(session: Session, job_id: int, keys: Sequence[str]) -> None:
     statement = (
         update(Artifact)
         .where(
-            Artifact.key.in_(sorted(keys)),
-            Artifact.status == ArtifactStatus.READY,
+            Artifact.key.in_(locked),
+            # Asked after the locking: whoever held one has committed by now.
             ~shared.exists(),
         )
         .values(status=ArtifactStatus.MISSING, ready_at=None, recipe=None)

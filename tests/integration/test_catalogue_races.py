@@ -13,11 +13,12 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from barber.catalogue import dispatch, jobs, stages
+from barber.catalogue import dispatch, jobs, rework, stages
 from barber.catalogue.db import transaction
 from barber.catalogue.jobs import AlreadySubmitted
 from barber.catalogue.status import JobStatus
 from barber.errors import Conflict
+from barber.plan import StageKind
 from barber.settings import Settings
 from barber.spec import JobSpec, PortraitKey
 from tests.support.builders import (
@@ -249,15 +250,49 @@ def test_a_message_before_its_needs_does_not_deadlock(
         assert connection.scalar(query, ids) == "pending"
 
 
-def wait_for_locks(engine: Engine, count: int) -> None:
-    """Until so many statements wait for somebody else's lock."""
+@pytest.mark.parametrize("sooner", ["tick", "retry"])
+def test_what_a_tick_reuses_at_this_moment_is_not_forgotten(
+    crew: Crew, engine: Engine, people: list[PortraitKey], sooner: str
+) -> None:
+    """A job that runs again from its beginning, beside a tick that gives another what it made."""
+    (first,) = submit(engine, [hair_spec(people[0], people[1])])
+    crew.work()
+    submit(engine, [hair_spec(people[0], people[2])])
+
+    def tick(session: Session) -> int:
+        return dispatch.fill(session, crew.settings)
+
+    def retry(session: Session) -> int:
+        return rework.run_from(session, first, StageKind.RECONSTRUCT, by="ann")
+
+    def apart(deed: Callable[[Session], int]) -> int:
+        with transaction(engine) as session:
+            return deed(session)
+
+    one, other = (tick, retry) if sooner == "tick" else (retry, tick)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(engine) as session:
+            assert one(session)
+            rival = pool.submit(apart, other)
+            wait_for_locks(engine, 1, unless=rival.done)
+        assert rival.result(30) > 0
+    assert offences(engine) == []
+    crew.work()
+    with transaction(engine) as session:
+        assert {row.status for row in jobs.jobs(session)} == {JobStatus.SUCCEEDED}
+
+
+def wait_for_locks(
+    engine: Engine, count: int, *, unless: Callable[[], bool] = lambda: False
+) -> None:
+    """Until so many statements wait for somebody else's lock, unless that is not to come."""
     waiting = text(
         "SELECT count(*) FROM pg_stat_activity "
         "WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
     deadline = time.monotonic() + 20
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        while connection.scalar(waiting) < count:
+        while connection.scalar(waiting) < count and not unless():
             assert time.monotonic() < deadline, f"no {count} statements wait"
             time.sleep(0.02)
 
