@@ -24,11 +24,11 @@ modes: $(READY)  ## run every mode on drawn people and draw a contact sheet
 
 test: $(READY)  ## unit, conformance, integration and browser tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/unit
-	@OMP_NUM_THREADS=1 $(WHOLE_FILES) -n 3 -m "not slow" \
+	@OMP_NUM_THREADS=1 $(WHOLE_FILES) -n 4 -m "not slow" \
 	    tests/conformance tests/integration tests/browser
 
-slow: $(READY)  ## tests left out of `make test`: Redis and Valkey, a photograph of 23 megapixels
-	@OMP_NUM_THREADS=1 $(WHOLE_FILES) -n 2 -m slow \
+slow: $(READY)  ## what `make test` leaves out: other brokers, the demo, chaos, a large photograph
+	@OMP_NUM_THREADS=1 $(WHOLE_FILES) -n 3 -m slow \
 	    tests/integration tests/conformance/test_vectors.py -k "integration or face_alignment"
 
 check: $(READY)  ## ruff, mypy strict, import contracts

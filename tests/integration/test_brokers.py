@@ -31,8 +31,8 @@ pytestmark = pytest.mark.integration
 POINTS = "align:mid:fail,reconstruct:mid:stop,target:before_finish:kill,align:after_claim:stop"
 
 
-# The turn of Redis and Valkey, which speak one language, comes with `make slow` and `make matrix`.
-LATER = ("redis", "valkey")
+# The turn of the others comes with `make slow` and `make matrix`.
+LATER = ("rabbitmq", "redis", "valkey")
 
 
 @pytest.fixture(

@@ -59,6 +59,7 @@ def chaos(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_run_under_fire_loses_nothing(tmp_path: Path) -> None:
     few = ["--jobs", "8", "--people", "5", "--workers", "2"]
     hard = ["--seed", "5", "--every", "2", "--limit", "500"]
@@ -70,6 +71,7 @@ def test_a_run_under_fire_loses_nothing(tmp_path: Path) -> None:
     assert "seed 5" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_run_on_somebodys_servers_leaves_no_trace(
     engine: Engine, settings: Settings, tmp_path: Path
 ) -> None:

@@ -38,6 +38,7 @@ def arguments(out: Path) -> list[str]:
     return found + [part for n, v in STEPS.items() for part in ("--set", f"{n}={v}")]
 
 
+@pytest.mark.slow
 def test_killed_evaluation_goes_on_in_its_batch(
     settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

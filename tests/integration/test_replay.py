@@ -74,6 +74,7 @@ def composed(folder: Path) -> bytes:
     )
 
 
+@pytest.mark.slow
 def test_same_job_gives_the_same_bytes_in_every_process_and_in_the_queue(
     server_url: str, folder: Path, composed: bytes, tmp_path: Path
 ) -> None:

@@ -188,6 +188,7 @@ def test_a_table_runs_from_submission_to_pictures_and_ctrl_c_leaves_nothing(
     assert (said.returncode, "nothing runs on" in said.stderr) == (1, True)
 
 
+@pytest.mark.slow
 @pytest.mark.matrix(26)
 def test_next_up_finds_the_data_even_after_a_kill(machine: Machine) -> None:
     up = machine.up()
@@ -240,6 +241,7 @@ def test_system_that_cannot_stay_up_ends_with_the_reason_and_leaves_nothing(
     assert named(machine.home) == []
 
 
+@pytest.mark.slow
 def test_demo_writes_every_result_and_the_sheet(machine: Machine) -> None:
     out = machine.folder / "out"
     done = machine.barber("demo", "--out", out, "--no-parse", "--port", "0", "--workers", "1")

@@ -126,6 +126,7 @@ def test_soft_limit_is_an_error_once_repeated_and_hard_limit_costs_the_process(s
     assert ends(job, "target") == (["lost", "succeeded"], {"WorkerLost"})
 
 
+@pytest.mark.slow
 def test_process_is_replaced_when_it_has_done_enough_or_holds_too_much(system, employ):
     worn = employ("worn", child_tasks=3)
     (job,) = system.wait_for_jobs([submit_job(system, 6)])
