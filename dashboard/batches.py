@@ -13,10 +13,11 @@ from barber.catalogue import activity, counts, dead, deadlines, findings, jobs, 
 from barber.catalogue.activity import RunningStage
 from barber.catalogue.outlook import Estimate
 from barber.catalogue.people_tables import Role
+from barber.catalogue.standing import DISPATCHER, MOST_CAUSES
 from barber.catalogue.status import JobStatus, WorkerStatus
 from barber.catalogue.workers import WorkerRow
 from dashboard import access, live, record
-from dashboard.health import DISPATCHER, alive
+from dashboard.health import alive
 from dashboard.paging import page_of, place
 
 blueprint = Blueprint("batches", __name__)
@@ -25,7 +26,6 @@ OVERVIEW_POLL_S = 3
 BATCH_POLL_S = 3
 LOST_SHOWN_S = 24 * 3600.0  # a worker that was lost stays on the page for a day
 MOST_LOST = 20
-MOST_CAUSES = 5  # on the overview; the attention page has all
 # Left to right in a progress bar: what is over first, what waits last.
 BAR_ORDER = (
     JobStatus.SUCCEEDED,

@@ -9,12 +9,11 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DBAPIError
 
 from barber.catalogue import outbox, room, workers
+from barber.catalogue.standing import DISPATCHER
 from barber.catalogue.workers import WorkerRow
 from dashboard import access, record
 
 blueprint = Blueprint("health", __name__)
-
-DISPATCHER = "dispatcher"  # the queue name under which the dispatcher reports itself
 
 
 def alive(worker: WorkerRow) -> bool:

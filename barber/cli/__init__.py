@@ -27,6 +27,8 @@ from barber.cli.photograph_verbs import align
 from barber.cli.queue_verbs import jobs, show, submit, watch
 from barber.cli.remote_verbs import download, login, logout
 from barber.cli.result_verbs import replay, result
+from barber.cli.review_verbs import accept, clone, reject, undecide, undo
+from barber.cli.stand_verbs import batches, overview
 from barber.cli.studio_verbs import compose, faces
 from barber.cli.system_verbs import demo, up
 from barber.cli.upkeep_verbs import dead, gc
@@ -55,8 +57,25 @@ def barber() -> None:
 
 
 QUEUE = (
-    *(check, submit, matrix_verb, jobs, show, watch, result, download),
-    *(retry, cancel, pause, resume, priority, deadline, delete, bulk, dead, measure, gc),
+    *(check, submit, matrix_verb, overview, batches, jobs, show, watch, result, download),
+    *(
+        accept,
+        reject,
+        undecide,
+        undo,
+        clone,
+        retry,
+        cancel,
+        pause,
+        resume,
+        priority,
+        deadline,
+        delete,
+        bulk,
+        dead,
+        measure,
+        gc,
+    ),
 )
 WORKERS = (worker, workers)
 

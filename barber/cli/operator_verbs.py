@@ -76,7 +76,7 @@ def retry(
             why=chosen["why"],
             stage=stage_id,
             from_kind=StageKind(from_kind) if from_kind else None,
-            params=_params(params),
+            params=params_of(params),
             deadline=where.moment(deadline) if deadline else None,
         )
 
@@ -205,7 +205,8 @@ def _set_paused(
     click.echo(f"{whose} {deed.done}")
 
 
-def _params(text: str | None) -> dict[str, Any] | None:
+def params_of(text: str | None) -> dict[str, Any] | None:
+    """Parameters by stage as given. Raises InputError for what are none."""
     if text is None:
         return None
     try:

@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import Field
 
-from barber.catalogue import counts, dead, outlook, workers
+from barber.catalogue import outlook
 from barber.catalogue.people_tables import Role
+from barber.catalogue.standing import standing
 from barber.catalogue.status import JobStatus
 from barber.plan import StageKind
 from dashboard import access, record
@@ -17,7 +18,6 @@ from dashboard.api.attention import Failures
 from dashboard.api.endpoint import endpoint
 from dashboard.api.reading import plain
 from dashboard.api.shapes import Given
-from dashboard.health import DISPATCHER
 
 
 class Estimate(Given):
@@ -67,22 +67,18 @@ class Overview(Given):
 @endpoint("GET", "/overview", role=Role.VIEWER, answer=Overview, tag="system")
 def overview() -> dict[str, Any]:
     """Jobs by status, throughput, estimates of all open batches, the commonest failures."""
-    mine = access.owner()
     with record.transaction() as session:
-        listed = workers.listed(session)
-        dispatching = any(DISPATCHER in row.queues and row.alive for row in listed)
-        ahead = outlook.look_ahead(session, owner=mine, dispatching=dispatching)
-        totals = counts.totals(session, owner=mine)
-        causes = dead.groups(session, owner=mine, most=5)
+        found = standing(session, owner=access.owner())
+    ahead = found.ahead
     return {
-        "counts": totals,
+        "counts": found.counts,
         "throughput": [plain(each) for each in ahead.throughput],
         "whole": _estimate(ahead.whole) if ahead.whole else None,
         "estimates": [_estimate(each) for each in ahead.estimates.values()],
         "rests_on": ahead.rests_on,
         "rates": [plain(each) for each in ahead.rates],
         "workers": ahead.workers,
-        "failures": [plain(each) | {"key": each.common.key} for each in causes],
+        "failures": [plain(each) | {"key": each.common.key} for each in found.causes],
     }
 
 

@@ -14,7 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
 from safetensors.numpy import save
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from barber.catalogue import audit, jobs, people, stages, tokens
 from barber.catalogue.audit import Verb
@@ -104,7 +104,8 @@ def api(engine, settings, bundle):
     api = Api(app.test_client(), engine, Store(settings.store_dir), crew)
     api.secret = token(engine, "olga", Role.OPERATOR)
     yield api
-    app.extensions["hands"].close()
+    for name in ("hub", "hands"):
+        app.extensions[name].close()
     app.extensions["engine"].dispose()
 
 
@@ -225,6 +226,8 @@ def test_every_described_route_answers_as_described(api):
         "POST /portraits": api.post("/portraits", data=face(1)),
         "POST /tables": api.post("/tables", data=table("anna.png,berta.png", "anna.png")),
         **imports(api),
+        **pictures(api, sets["a"]),
+        **accounts(api, admin),
         "POST /pause": api.post("/pause", why, secret=admin),
         "POST /resume": api.post("/resume", why, secret=admin),
         "POST /login": api.client.post("/api/v1/login", json=vera),
@@ -259,6 +262,36 @@ def hooks(api):
         "GET /webhooks/{}/deliveries": api.get(f"{path}/deliveries"),
         "POST /webhooks/{}/enable": api.post(f"{path}/enable"),
         "DELETE /webhooks/{}": api.ask("DELETE", path),
+    }
+
+
+def pictures(api, batch_id):
+    """Each route of pictures; no stage runs any more, so a preview is put there."""
+    job_id = api.get(f"/jobs?batch={batch_id}").json["jobs"][0]["id"]
+    facts = api.get(f"/jobs/{job_id}").json["job"]
+    stage_id = facts["stages"][0]["id"]
+    with transaction(api.engine) as session:
+        session.execute(
+            text("INSERT INTO stage_preview (stage_id, token, step, png) VALUES (:id, 1, 1, :png)"),
+            {"id": stage_id, "png": builders.picture(1)},
+        )
+    return {
+        "GET /pictures/{}.png": api.get(f"/pictures/{facts['result_file']}.png"),
+        "GET /portraits/{}.png": api.get(f"/portraits/{api.upload(1)[0]}.png?side=64"),
+        "GET /stages/{}/preview.png": api.get(f"/stages/{stage_id}/preview.png"),
+    }
+
+
+def accounts(api, admin):
+    """Each route of people."""
+    nora = {"name": "nora", "role": "viewer"}
+    return {
+        "POST /people": api.post("/people", nora, secret=admin),
+        "GET /people": api.get("/people", secret=admin),
+        "POST /people/{}/change": api.post(
+            "/people/nora/change", {"role": "operator"}, secret=admin
+        ),
+        "POST /people/{}/link": api.post("/people/nora/link", secret=admin),
     }
 
 

@@ -213,6 +213,37 @@ def test_operators_do_the_same_here_and_there(operator, engine, settings):
     assert listed() == [two]
 
 
+def test_what_was_looked_at_is_judged_here_and_there(operator, engine, settings):
+    first, second = builders.known_portraits(engine, 2)
+    specs = [builders.hair_spec(first, second, seed=seed) for seed in range(3)]
+    one, two, three = builders.submit(engine, specs, name="night", submitted_by="olga")
+    batch = json.loads(operator("show", one, "--json")[1])["batch_id"]
+    code, out, _ = operator("overview")
+    assert code == 0 and out.startswith("3 queued\n") and f"batch {batch}: 3 open, no esti" in out
+    assert operator("accept", one)[0] == 1  # there is nothing to look at yet
+    work(engine, settings)
+    (row,) = json.loads(operator("batches", "--json")[1])
+    assert (row["id"], row["finished"], row["counts"]["succeeded"]) == (batch, True, 3)
+    assert "olga" in operator("batches")[1]
+
+    code, out, _ = operator("accept", one, two, "--why", "sharp")
+    assert code == 0 and out.startswith("2 results accepted; `barber undo ")
+    done = json.loads(operator("reject", "--batch", batch, "--show", "undecided", "--json")[1])
+    assert done["results"] == 1
+    assert operator("undo", done["deed"])[1] == "1 result as before\n"
+    assert operator("undecide", "--batch", batch)[1].startswith("2 results undecided")
+    for wrong in (["accept"], ["accept", one, "--batch", batch], ["accept", "--batch", 99]):
+        code, _, err = operator(*wrong)
+        assert code == 1 and err.startswith("barber: "), wrong
+
+    params = json.dumps({"blend": {"steps": 7}})
+    copied = operator("clone", three, "--name", "anew", "--params", params, "--json")
+    copy = json.loads(copied[1])["copy_id"]
+    found = json.loads(operator("show", copy, "--json")[1])
+    assert (found["name"], found["status"]) == ("anew", "queued")
+    assert operator("clone", three, "--params", "[]")[0] == operator("clone", 99)[0] == 1
+
+
 def test_bulk_actions_are_asked_for_followed_and_stopped(operator, engine):
     first, second = builders.known_portraits(engine, 2)
     specs = [builders.hair_spec(first, second, seed=seed) for seed in range(3)]
