@@ -13,12 +13,13 @@ from dashboard import access, live, record
 
 blueprint = Blueprint("attention", __name__, url_prefix="/attention")
 
-POLL_S = 10
+POLL_S = 5
 SLOW_S = 30.0  # a message that waits longer for the broker is worth a line
 
 
 @blueprint.get("")
 @access.needs(Role.VIEWER)
+@live.streamed(shared=True)
 def index() -> ResponseReturnValue:
     """Everything that will not move by itself."""
     mine = access.owner()

@@ -33,6 +33,7 @@ STALE_S: Final = 10.0  # a page also shows what no row tells: how long it takes 
 BEAT_S: Final = 10.0  # a silent stream says that it lives, and learns whether anybody listens
 RECHECK_S: Final = 60.0  # and asks whether its viewer may still look
 IDLE_S: Final = 5.0  # a page that nobody watches any more is kept for those who come back
+LISTS_S: Final = 0.5  # of each round for pages that are not about one job
 SLOW_S: Final = 2.0  # a page whose drawing fails is not tried again before
 GONE: Final = b"event: gone\ndata: {}\n\n"
 BEAT: Final = b": beat\n\n"
@@ -193,17 +194,31 @@ class Hub:
             del self._channels[topic]
 
     def _look(self, watched: list[Channel]) -> None:
-        """Draws what has changed."""
+        """Draws what has changed: jobs, which people wait for, and then lists."""
         jobs = {c.topic.job_id for c in watched if c.topic.job_id is not None}
         with transaction(self._engine) as session:
             found = marks.of_jobs(session, jobs)
         for channel in watched:
-            now = time.monotonic()
             job_id = channel.topic.job_id
-            mark = None if job_id is None else found.get(job_id, "")
-            if channel.due_at <= now or mark != channel.mark:
+            if job_id is None:
+                continue
+            mark = found.get(job_id, "")
+            if channel.due_at <= time.monotonic() or mark != channel.mark:
                 channel.mark = mark
                 self._draw(channel)
+        self._draw_lists([channel for channel in watched if channel.topic.job_id is None])
+
+    def _draw_lists(self, lists: list[Channel]) -> None:
+        """Draws those that are due, the longest first, for a while: the others have their turn in
+        the next round, so that many filters at once do not keep jobs waiting.
+        """
+        began = time.monotonic()
+        for channel in sorted(lists, key=lambda each: each.due_at):
+            if channel.due_at > time.monotonic():
+                return
+            self._draw(channel)
+            if time.monotonic() - began > LISTS_S:
+                return
 
     def _draw(self, channel: Channel) -> None:
         status, fragment = self._page(channel)

@@ -26,6 +26,7 @@ WHY = "asked for on the job's page"
 
 @blueprint.get("/jobs")
 @access.needs(Role.VIEWER)
+@live.streamed(shared=True)
 def index() -> ResponseReturnValue:
     """The jobs that a filter meets; the address is the filter."""
     asked = job_filter.asked(request.args, access.owner())

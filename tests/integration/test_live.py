@@ -1,16 +1,22 @@
 """Pages that are pushed: who gets what, and that nothing is lost on the way."""
 
+import http.client
 import json
+import os
+import re
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
-from barber.catalogue import jobs, people
+from barber.catalogue import jobs, operate, people
 from barber.catalogue.db import transaction
 from barber.catalogue.people_tables import Role
 from dashboard import create_app
 from tests.integration.test_dashboard import Console
-from tests.support.people import enter
+from tests.support.people import enter, token
 
 pytestmark = pytest.mark.integration
 
@@ -126,7 +132,9 @@ def test_without_a_place_the_answer_says_so_and_a_place_given_back_is_free(conso
     watch(f"/jobs/{job_id}").next()
 
 
-@pytest.mark.parametrize("page", ["/nowhere", "/jobs", "/account", "", "//evil/", "/live?page=/"])
+@pytest.mark.parametrize(
+    "page", ["/nowhere", "/results", "/account", "", "//evil/", "/live?page=/"]
+)
 def test_pages_that_are_not_pushed_are_named(console, page):
     response = console.get(f"/live?page={page}")
     assert response.status_code == 400
@@ -138,6 +146,26 @@ def test_the_overview_and_a_batch_are_pushed_too(console, watch):
     batch = console.view(job_id).row.batch_id
     assert "night run" in watch("/").next()[2]["html"]
     assert "job-0" in watch(f"/batches/{batch}").next()[2]["html"]
+
+
+def test_lists_and_what_needs_attention_are_pushed_as_they_change(console, watch, monkeypatch):
+    monkeypatch.setattr("dashboard.jobs.LIST_POLL_S", 0.1)
+    monkeypatch.setattr("dashboard.attention.POLL_S", 0.1)
+    monkeypatch.setattr("dashboard.hub.LISTS_S", 0.0)  # one in each round, and none is forgotten
+    job_id = console.submit()
+    none = watch("/jobs%3Fstatus=cancelled")
+    some = watch("/jobs%3Fstatus=queued")
+    attention = watch("/attention")
+    assert "Nothing meets this filter" in none.next()[2]["html"]
+    assert "job-0" in some.next()[2]["html"]
+    assert "Needs attention" in attention.next()[2]["html"]
+    with transaction(console.engine) as session:
+        operate.pause_all(session, by="tests", why="tests")
+    assert "Everything" in json.dumps(attention.next()[2])
+    with transaction(console.engine) as session:
+        jobs.cancel(session, job_id, by="tests")
+    assert "job-0" in json.dumps(none.next()[2])
+    assert "Nothing meets this filter" in json.dumps(some.next()[2])
 
 
 def test_somebody_elses_job_is_gone(console, app, engine):
@@ -156,6 +184,35 @@ def test_a_stream_ends_when_its_viewer_may_no_longer_look(console, watch, engine
     with transaction(engine) as session:
         people.end_logins(session, people.find(session, "viewer").id)
     assert stream.next()[1] == "gone"
+
+
+def test_a_console_process_ends_at_once_whoever_listens(console, engine, settings):
+    """The whole process, as `barber up` and service managers end it."""
+    job_id = console.submit()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dashboard", "--port", "0"],
+        env={**os.environ, **settings.to_env()},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        address = re.search(r"http://(\S+)/", process.stdout.readline())[1]
+        listener = http.client.HTTPConnection(address, timeout=30)
+        secret = token(engine, "olga", Role.OPERATOR)
+        listener.request(
+            "GET", f"/live?page=/jobs/{job_id}", headers={"Authorization": f"Bearer {secret}"}
+        )
+        with listener.getresponse() as stream:
+            assert stream.status == 200 and stream.readline().startswith(b"retry")
+            process.terminate()
+            began = time.monotonic()
+            assert process.wait(30) == 0
+            assert time.monotonic() - began < 5  # seconds; less than one on an idle machine
+        listener.close()
+    finally:
+        process.kill()
+        process.wait(30)
+        process.stdout.close()
 
 
 def test_the_end_of_the_console_ends_its_streams(console, watch, app):
