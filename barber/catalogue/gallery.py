@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, cast, func, literal, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, cast, exists, func, literal, or_, select, true
 from sqlalchemy.dialects.postgresql import REAL
 from sqlalchemy.orm import Session, aliased
 
@@ -35,6 +35,16 @@ Holds = aliased(
     .where(ResultVerdict.job_id == Job.id, ResultVerdict.result_key == Job.result_key)
     .offset(0)
     .lateral("holds"),
+)
+
+
+# Whether a job's result is flagged: from the few that are, whose index is small (OFFSET as above).
+_Flagged = aliased(ResultQuality)
+IS_FLAGGED = exists(
+    select(literal(1))
+    .where(_Flagged.artifact_key == Job.result_key, func.cardinality(_Flagged.flags) > 0)
+    .offset(0)
+    .correlate(Job)
 )
 
 
@@ -157,7 +167,6 @@ def counts(session: Session, batch_id: int) -> dict[Shown, int]:
     """How many results a batch has, of each kind."""
     total = func.count()
     decision = Holds.decision
-    flagged = func.coalesce(func.cardinality(ResultQuality.flags) > 0, False)
     row = session.execute(
         _select(
             Wanted(batch_id=batch_id),
@@ -165,7 +174,7 @@ def counts(session: Session, batch_id: int) -> dict[Shown, int]:
             total.filter(decision.is_(None)),
             total.filter(decision == Decision.ACCEPTED),
             total.filter(decision == Decision.REJECTED),
-            total.filter(flagged),
+            total.filter(IS_FLAGGED),
         )
     ).one()
     return dict(zip(Shown, row, strict=True))
@@ -186,7 +195,7 @@ def where(wanted: Wanted) -> list[ColumnElement[bool]]:
         case Shown.ACCEPTED | Shown.REJECTED:
             found.append(Holds.decision == str(wanted.shown))
         case Shown.FLAGGED:
-            found.append(func.cardinality(ResultQuality.flags) > 0)
+            found.append(IS_FLAGGED)
         case Shown.ALL:
             pass
     return found

@@ -84,20 +84,26 @@ def page(
 ) -> list[Place]:
     """The jobs of a page, in order, each with what a next page would begin after."""
     chosen = look_up(session, chosen)
-    query: Select[Any]
-    if sort in (Sort.NEWEST, Sort.OLDEST) and _is_of_few_batches(chosen):
-        query = _of_each_batch(chosen, sort, after, limit)
-    elif sort in (Sort.NEWEST, Sort.OLDEST):
-        order, beyond = _by_id(chosen, sort, after)
-        query = select(Job.id).where(*chosen.where(), *beyond).order_by(order)
-    else:
-        value: Any = Job.priority if sort is Sort.PRIORITY else UPDATED
-        query = select(Job.id, value).where(*chosen.where())
-        query = query.order_by(value.desc(), Job.id.desc())
-        if after is not None and after.value is not None:
-            last = after.value if sort is Sort.PRIORITY else EPOCH + after.value * MICROSECOND
-            query = query.where(tuple_(value, Job.id) < tuple_(literal(last), after.job_id))
-    return [_place(*row) for row in session.execute(query.limit(limit))]
+    if sort in (Sort.PRIORITY, Sort.UPDATED):
+        query = _by_value(chosen, sort, after)
+        return [_place(*row) for row in session.execute(query.limit(limit))]
+    # A status at a time: each has its index by -id, and of several at once all jobs are walked.
+    found: set[int] = set()
+    for each in [chosen.of(status) for status in chosen.statuses] or [chosen]:
+        whole = _is_of_few_batches(each)
+        query = _of_each_batch(each, sort, after, limit) if whole else _by_id(each, sort, after)
+        found |= set(session.scalars(query.limit(limit)))
+    return [Place(job_id) for job_id in sorted(found, reverse=sort is Sort.NEWEST)[:limit]]
+
+
+def _by_value(chosen: Selection, sort: Sort, after: Place | None) -> Select[Any]:
+    value: Any = Job.priority if sort is Sort.PRIORITY else UPDATED
+    query = select(Job.id, value).where(*chosen.where())
+    query = query.order_by(value.desc(), Job.id.desc())
+    if after is not None and after.value is not None:
+        last = after.value if sort is Sort.PRIORITY else EPOCH + after.value * MICROSECOND
+        query = query.where(tuple_(value, Job.id) < tuple_(literal(last), after.job_id))
+    return query
 
 
 def _is_of_few_batches(chosen: Selection) -> bool:
@@ -129,10 +135,8 @@ def _of_each_batch(
     return select(each.c.id).select_from(batches).join(each, true()).order_by(merged)
 
 
-def _by_id(
-    chosen: Selection, sort: Sort, after: Place | None
-) -> tuple[ColumnElement[Any], tuple[ColumnElement[bool], ...]]:
-    """What to order by, and the condition that it is beyond a place.
+def _by_id(chosen: Selection, sort: Sort, after: Place | None) -> Select[Any]:
+    """The jobs beyond a place, in order.
 
     A condition with an index of its own has -id as that index's last column. By id the planner may
     walk the primary key and drop rows until it has a page, which for an old batch are all jobs
@@ -144,11 +148,11 @@ def _by_id(
     newest = sort is Sort.NEWEST
     key: ColumnElement[Any] = -Job.id if by_minus else Job.id.expression
     rising = newest is by_minus
-    order = key.asc() if rising else key.desc()
-    if after is None:
-        return order, ()
-    place = -after.job_id if by_minus else after.job_id
-    return order, (key > place if rising else key < place,)
+    found = select(Job.id).where(*chosen.where(by_minus=by_minus))
+    if after is not None:
+        place = -after.job_id if by_minus else after.job_id
+        found = found.where(key > place if rising else key < place)
+    return found.order_by(key.asc() if rising else key.desc())
 
 
 def _place(job_id: int, value: Any = None) -> Place:

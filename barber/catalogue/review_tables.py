@@ -11,6 +11,7 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
     Index,
+    PrimaryKeyConstraint,
     UniqueConstraint,
     func,
     text,
@@ -31,9 +32,18 @@ class ResultQuality(Base):
     """The numbers of a result, found where it was made."""
 
     __tablename__ = "result_quality"
-    artifact_key: Mapped[str] = mapped_column(
-        ForeignKey("artifact.key", ondelete="CASCADE"), primary_key=True
+    __table_args__ = (
+        # A batch is sorted by a number from the index alone; the rows lie all over the table.
+        PrimaryKeyConstraint(
+            "artifact_key", postgresql_include=["iou", "psnr_db", "ssim", "distance"]
+        ),
+        Index(
+            "ix_result_quality_flagged",
+            "artifact_key",
+            postgresql_where=text("cardinality(flags) > 0"),
+        ),
     )
+    artifact_key: Mapped[str] = mapped_column(ForeignKey("artifact.key", ondelete="CASCADE"))
     psnr_db: Mapped[float | None]
     ssim: Mapped[float | None]
     distance: Mapped[float | None]

@@ -99,8 +99,12 @@ class Selection:
                 given[each.name] = value.isoformat() if isinstance(value, datetime) else value
         return given
 
-    def where(self) -> list[ColumnElement[bool]]:
-        """The conditions on `Job`."""
+    def where(self, *, by_minus: bool | None = None) -> list[ColumnElement[bool]]:
+        """The conditions on `Job`.
+
+        Args:
+            by_minus: Whether the jobs are walked by -id, or by id; None when by neither.
+        """
         found: list[ColumnElement[bool]] = []
         if self.job_ids:
             found.append(Job.id.in_(self.job_ids))
@@ -114,7 +118,7 @@ class Selection:
             Job.cause: self.cause,
         }
         found += [column == value for column, value in plain.items() if value is not None]
-        return [*found, *self._failures(), *self._times(), *self._words()]
+        return [*found, *self._failures(), *self._times(by_minus), *self._words()]
 
     def _whose(self) -> list[ColumnElement[bool]]:
         if self.known.whose_ids is not None:
@@ -137,17 +141,22 @@ class Selection:
             found.append(Job.error_class == self.error_class)
         return found
 
-    def _times(self) -> list[ColumnElement[bool]]:
-        """The times, and the ids between them: a walk by ids must not leave these."""
+    def _times(self, by_minus: bool | None) -> list[ColumnElement[bool]]:
+        """The times, and the ids between them: a walk by ids must not leave these. Told by id and
+        by -id at once, the planner would take them for conditions that narrow each other down.
+        """
         found: list[ColumnElement[bool]] = []
         if self.since is not None:
             found.append(Job.created_at >= in_utc(self.since))
         if self.until is not None:
             found.append(Job.created_at < in_utc(self.until))
-        if self.known.above is not None:
-            found += [Job.id > self.known.above, -Job.id < -self.known.above]
-        if self.known.below is not None:
-            found += [Job.id < self.known.below, -Job.id > -self.known.below]
+        above, below = self.known.above, self.known.below
+        if above is not None:
+            found += [Job.id > above] * (by_minus is not True)
+            found += [-Job.id < -above] * (by_minus is not False)
+        if below is not None:
+            found += [Job.id < below] * (by_minus is not True)
+            found += [-Job.id > -below] * (by_minus is not False)
         return found
 
     def _words(self) -> list[ColumnElement[bool]]:

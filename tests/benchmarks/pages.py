@@ -152,6 +152,7 @@ def everything(engine: Engine) -> Mapping[str, Ask]:
         "results": lambda _: "/results",
         "results of a batch": lambda d: results(batch=d.randint(1, batches - 20)),
         "results, undecided": lambda d: results(batch=d.randint(1, batches - 20), show="undecided"),
+        "results, flagged": lambda d: results(batch=d.randint(1, batches - 20), show="flagged"),
         "results, worst first": lambda d: results(batch=d.randint(1, batches - 20), sort="iou"),
         "results, further down": lambda d: results(after=f"0.0_{d.randint(100, newest)}"),
         "one result": lambda d: f"/results/{d.choice(done)}",

@@ -149,7 +149,7 @@ FILL_QUALITY = """
 INSERT INTO result_quality (artifact_key, psnr_db, ssim, distance, distance_name, iou, ious, spread,
                             flags)
 SELECT b, 16 + 20 * random(), random(), random(), 'LPIPS', 0.4 + 0.6 * random(), '{}',
-       30 + 40 * random(), CASE WHEN id % 20 = 0 THEN ARRAY['shape'] ELSE '{}' END
+       30 + 40 * random(), CASE WHEN id % 20 = 1 THEN ARRAY['shape'] ELSE '{}' END
   FROM past WHERE status = 'succeeded' AND id % 10 <> 0
 """
 
