@@ -53,7 +53,12 @@ class Asked:
 
     def words(self) -> list[str]:
         """The filter in words, a condition each."""
-        named = {"failed_in": "failed in", "since": "submitted since", "until": "submitted before"}
+        named = {
+            "failed_in": "failed in",
+            "since": "submitted since",
+            "until": "submitted before",
+            "person": "submitted by",
+        }
         plain = [name for name in self.arguments if name != "job"]
         told = [f"{named.get(name, name)} {' or '.join(self.arguments[name])}" for name in plain]
         if self.ticked:

@@ -8,7 +8,7 @@
   const box = form.querySelector(".sending"), bar = box.querySelector("progress");
   const told = box.querySelector("[role=status]"), refused = document.getElementById("drop-refused");
   const token = form.querySelector("[name=csrf_token]").value;
-  const most = Number(form.dataset.most) << 20;
+  const most = Number(form.dataset.most) * 1048576;
   let busy = false;
 
   const refuse = (name, reason) => {
@@ -18,8 +18,9 @@
   };
 
   const send = async (file) => {
-    if (file.size > Math.min(most, 64 << 20)) {
-      refuse(file.name, `${file.name} has ${Math.round(file.size / 1048576)} MB: give a file of at most 64 MB`);
+    const limit = Math.min(most, 64 * 1048576);
+    if (file.size > limit) {
+      refuse(file.name, `${file.name} has ${Math.round(file.size / 1048576)} MB: give a file of at most ${limit / 1048576} MB`);
       return false;
     }
     const body = new FormData();

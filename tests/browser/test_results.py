@@ -66,6 +66,7 @@ def test_results_are_judged_by_keys_and_a_painted_mask_makes_the_job_anew(system
     expect(page.locator("#told")).to_have_text("Ready.")
     undo = page.get_by_role("button", name="Undo")
     canvas = page.locator("#paint")
+    assert canvas.bounding_box() == page.locator("#picture").bounding_box()
     spot = canvas.bounding_box()
     expect(undo).to_be_disabled()
     page.get_by_role("radio", name="hat").check()
