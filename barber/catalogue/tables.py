@@ -154,7 +154,9 @@ class Job(Base):
             "status",
             postgresql_where=text("finished_at IS NOT NULL"),
         ),
-        Index("ix_job_updated", text("COALESCE(finished_at, started_at, created_at)"), "id"),
+        Index(
+            "ix_job_updated", text("COALESCE(finished_at, started_at, created_at)"), "id", "status"
+        ),
         Index("ix_job_words", text("job_trigrams(name, error)"), postgresql_using="gin"),
     )
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
