@@ -45,7 +45,6 @@ CODES = {
 SENTENCES = {
     404: "there is no such page; the list of jobs may help",
     405: "this address does not take that method",
-    413: "the request is larger than the console accepts",
 }
 
 
@@ -98,12 +97,23 @@ def _http(error: HTTPException) -> ResponseReturnValue:
     if status not in CODES:
         status = 400 if status < 500 else 500
     own_words = error.description if error.description != type(error).description else None
+    if status == 413:
+        own_words = _too_large()
     response = make_response(
         answer(status, own_words or SENTENCES.get(status, CODES[status][1].lower()))
     )
     if isinstance(error, MethodNotAllowed):
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
     return response
+
+
+def _too_large() -> str:
+    """What was sent, what is taken, and what to do about it."""
+    sent, most = request.content_length, request.max_content_length
+    told = f"the request of {sent / (1 << 20):,.1f} MB" if sent else "the request"
+    limit = f" ({most / (1 << 20):,.0f} MB at once)" if most else ""
+    remedy = "send it in parts, or have BARBER_UPLOAD_MB raised there"
+    return f"{told} is larger than the console accepts{limit}: {remedy}"
 
 
 def _foreign_host(_: SecurityError) -> ResponseReturnValue:

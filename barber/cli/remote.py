@@ -166,8 +166,6 @@ def refusal(url: str, answer: httpx.Response) -> BarberError:
         return _stranger(url)
     if answer.status_code == 401:
         message += f" (`barber login {url}` makes a new token)"
-    if answer.status_code == 413:
-        message += ": send the pictures in parts, or raise BARBER_UPLOAD_MB there"
     if rows := told.get("rows"):
         return TableError(message, [_row(row) for row in rows])
     if answer.status_code >= 500:

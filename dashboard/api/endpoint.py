@@ -76,6 +76,8 @@ def _check_request(
 def _problem(error: Mapping[str, Any]) -> str:
     """What is wrong with one field, with the value where it is a plain one."""
     said, value = str(error["msg"]), error.get("input")
+    if error["type"] == "extra_forbidden":
+        return f"is nothing that can be asked here: {PREFIX}/openapi.json tells what can"
     return f"{said}, not {value!r:.60}" if isinstance(value, str | int | float) else said
 
 
