@@ -167,16 +167,16 @@ def counts(session: Session, batch_id: int) -> dict[Shown, int]:
     """How many results a batch has, of each kind."""
     total = func.count()
     decision = Holds.decision
-    row = session.execute(
-        _select(
-            Wanted(batch_id=batch_id),
+    query = joined(
+        select(
             total,
             total.filter(decision.is_(None)),
             total.filter(decision == Decision.ACCEPTED),
             total.filter(decision == Decision.REJECTED),
             total.filter(IS_FLAGGED),
         )
-    ).one()
+    )
+    row = session.execute(query.where(*where(Wanted(batch_id=batch_id)))).one()
     return dict(zip(Shown, row, strict=True))
 
 
@@ -201,17 +201,17 @@ def where(wanted: Wanted) -> list[ColumnElement[bool]]:
     return found
 
 
-def joined(query: Any) -> Any:
-    """Jobs with the numbers of their results and what holds of them."""
-    return (
-        query.select_from(Job)
-        .outerjoin(ResultQuality, ResultQuality.artifact_key == Job.result_key)
-        .outerjoin(Holds, true())
-    )
+def joined(query: Any, *, held: bool = True) -> Any:
+    """Jobs with the numbers of their results and, where it is asked for, what holds of them."""
+    found = query.select_from(Job)
+    found = found.outerjoin(ResultQuality, ResultQuality.artifact_key == Job.result_key)
+    return found.outerjoin(Holds, true()) if held else found
 
 
 def _select(wanted: Wanted, *columns: Any) -> Select[Any]:
-    found: Select[Any] = joined(select(*columns)).where(*where(wanted))
+    # A verdict is looked up for each job; a batch that is only sorted does without.
+    held = wanted.shown in (Shown.UNDECIDED, Shown.ACCEPTED, Shown.REJECTED)
+    found: Select[Any] = joined(select(*columns), held=held).where(*where(wanted))
     return found
 
 

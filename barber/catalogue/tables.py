@@ -157,6 +157,14 @@ class Job(Base):
         Index(
             "ix_job_updated", text("COALESCE(finished_at, started_at, created_at)"), "id", "status"
         ),
+        # The results of a batch, to be counted and sorted without reading the jobs.
+        Index(
+            "ix_job_results",
+            "batch_id",
+            "id",
+            "result_key",
+            postgresql_where=text("status = 'succeeded'"),
+        ),
         Index("ix_job_words", text("job_trigrams(name, error)"), postgresql_using="gin"),
     )
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
