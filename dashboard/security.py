@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, current_app, g, request, session
@@ -26,6 +28,7 @@ SECRET_FILE = "console.secret"  # noqa: S105  # a file name, not a secret
 TOKEN_FIELD = "csrf_token"  # noqa: S105  # a form field's name
 TOKEN_HEADER = "X-CSRF-Token"  # noqa: S105  # a header's name
 SAFE = ("GET", "HEAD", "OPTIONS")
+NO_CHARACTER = re.compile("[\\0\\ud800-\\udfff]")
 
 HEADERS = {
     "Content-Security-Policy": "; ".join(
@@ -72,6 +75,7 @@ def guard(app: Flask, settings: Settings, *, hosts: Sequence[str] | None) -> Non
     app.before_request(_check_origin)
     app.before_request(access.guard)
     app.before_request(_check_token)
+    app.before_request(_check_text)
     app.after_request(_add_headers)
     app.jinja_env.globals["csrf_token"] = csrf_token
 
@@ -126,6 +130,29 @@ def _check_token() -> None:
     given = request.headers.get(TOKEN_HEADER) or request.form.get(TOKEN_FIELD, "")
     if not hmac.compare_digest(given.encode(), session.get("csrf", "").encode()) or not given:
         abort(403, "the form has expired: go back, reload the page and try again")
+
+
+def _check_text() -> None:
+    """Whatever is sent may be kept or looked for, and the catalogue knows neither the character 0
+    nor half a character (a surrogate by itself, which JSON allows).
+    """
+    if request.endpoint is None:
+        return
+    sent = [request.view_args, request.args.to_dict(flat=False), request.form.to_dict(flat=False)]
+    for text in _texts([*sent, request.get_json(silent=True) if request.is_json else None]):
+        if NO_CHARACTER.search(text):
+            abort(400, f"{text[:40]!r} holds a character that is none: leave it out")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in plain data, names of fields included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts([*value, *value.values()])
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
 
 
 def _add_headers(response: Response) -> Response:

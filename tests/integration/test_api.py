@@ -444,6 +444,17 @@ def test_a_job_that_cannot_be_is_told_and_nothing_is_queued(api, change, said):
     assert api.get("/batches").json["batches"] == []
 
 
+def test_characters_that_are_none_are_refused_wherever_they_stand(api):
+    admin = token(api.engine, "ada", Role.ADMIN)
+    for word in ("wh\0y", "wh\ud800y"):
+        assert "is none" in problem(api.post("/pause", {"why": word}, secret=admin), 400)
+        assert "is none" in problem(api.post("/batches", {"jobs": [{word: 1}]}), 400)
+    assert "is none" in problem(api.get("/jobs?person=a%00b"), 400)
+    assert "is none" in problem(api.get("/portraits/a%00b.png"), 400)
+    form = {"mask": (io.BytesIO(b"x"), "mask.png"), "why": "wh\0y"}
+    assert "is none" in problem(api.post("/jobs/1/masks", data=form), 400)
+
+
 def test_what_is_no_json_is_told(api):
     for body, kind, status in (
         ("{", "application/json", 400),
