@@ -14,6 +14,7 @@ from barber.cli.pictures import Pictures
 from barber.cli.preflight_options import finding_line, preflight_options, worth_telling
 from barber.errors import InputError, StageError
 from barber.faces.gallery import write_faces
+from barber.faces.sheets import write_sheets
 from barber.interrupts import loading
 from barber.labels import Area, parse_region
 from barber.manifest import find_bundle, landmarks_file, read_manifest
@@ -253,7 +254,22 @@ def _check_writable(out: Path) -> None:
         raise InputError(f"--out {out} cannot be written: {error.strerror}") from error
 
 
-@click.command()
+class DrawUnlessNamed(click.Group):
+    """A group whose first verb is meant when no verb is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Puts the first verb before arguments that start with none."""
+        if not args or args[0] not in {*self.commands, *ctx.help_option_names}:
+            args = [next(iter(self.commands)), *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=DrawUnlessNamed)
+def faces() -> None:
+    """Draw people who do not exist, and train bundles on them; `barber faces OUT` draws."""
+
+
+@faces.command("draw")
 @click.argument("out", type=FILE)
 @click.option("--count", type=click.IntRange(1, 10_000), default=8, show_default=True)
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True)
@@ -261,8 +277,61 @@ def _check_writable(out: Path) -> None:
     "--size", type=click.IntRange(16, 1024), default=128, show_default=True, help="In pixels."
 )
 @click.option("--json", "as_json", is_flag=True, help="Tell the files as JSON.")
-def faces(out: Path, count: int, seed: int, size: int, as_json: bool) -> None:
+def draw(out: Path, count: int, seed: int, size: int, as_json: bool) -> None:
     """Draw portraits of people who do not exist, with label maps, parameters and an index."""
     write_faces(out, count, seed, size)
     facts = {"directory": str(out), "index": str(out / "index.csv"), "count": count}
     click.echo(json.dumps(facts) if as_json else f"{count} portraits in {out}")
+
+
+@faces.command("sheets")
+@click.argument("folder", type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="Tell the files as JSON.")
+def sheets(folder: Path, as_json: bool) -> None:
+    """Draw contact sheets: people, kinds of hair, sweeps of parameters, true composites."""
+    files = [str(path) for path in write_sheets(folder)]
+    click.echo(json.dumps({"files": files}) if as_json else "\n".join(files))
+
+
+@faces.command("train")
+@click.argument("run", type=FILE)
+@click.option(
+    "--part",
+    type=click.Choice(["generator", "sharp", "parser"]),
+    help="Network to train: the generator, its sharpening, then the parser.",
+)
+@click.option("--minutes", type=float, default=10.0, show_default=True, help="Of this slice.")
+@click.option(
+    "--painters",
+    type=click.IntRange(0, 64),
+    default=0,
+    show_default=True,
+    help="Processes that draw pictures ahead.",
+)
+@click.option("--export", "target", type=FILE, help="Write the bundle of the run here.")
+@click.option("--json", "as_json", is_flag=True, help="Tell what was done as JSON.")
+def train(
+    run: Path,
+    part: str | None,
+    minutes: float,
+    painters: int,
+    target: Path | None,
+    as_json: bool,
+) -> None:
+    """Train the shipped bundle's networks in RUN, slice by slice, and export what there is."""
+    if part is None and target is None:
+        raise click.UsageError("nothing to do: give --part, --export or both")
+    from barber.faces.training import export, run_slice  # torch, only when it is needed
+
+    if part is not None:
+        run_slice(run, part, minutes, painters)
+    if target is not None:
+        export(run, target)
+    if as_json:
+        bundle_path = None if target is None else str(target)
+        click.echo(json.dumps({"run": str(run), "part": part, "bundle": bundle_path}))
+        return
+    if part is not None:
+        click.echo(f"{part} trained in {run}; the same command goes on")
+    if target is not None:
+        click.echo(f"bundle written to {target}")

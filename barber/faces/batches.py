@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from barber.faces.renderer import face_params, render, sample_z, take_groups
+from barber.faces.parameters import SCENE_GROUPS, face_params, sample_z, take_groups
+from barber.faces.renderer import render
 
 # Shares of the four ways to mix codes: none, all colours, hair colour alone, both apart.
 _MIXES = (0.40, 0.20, 0.20, 0.20)
@@ -19,9 +20,9 @@ _MIXES = (0.40, 0.20, 0.20, 0.20)
 class FaceBatch:
     """Drawn portraits with the codes that made them."""
 
-    shape_z: Tensor  # [N, 64] gives head, face, hair shape, accessories
-    scene_z: Tensor  # [N, 64] gives every colour but the hair's
-    hair_z: Tensor  # [N, 64] gives the hair's colour
+    shape_z: Tensor  # [N, 96] gives every shape
+    scene_z: Tensor  # [N, 96] gives every colour but the hair's
+    hair_z: Tensor  # [N, 96] gives the hair's colour
     images: Tensor  # [N, 3, size, size] in [-1, 1]
     label_maps: Tensor  # int64 [N, size, size]
 
@@ -56,7 +57,7 @@ def draw_batch(seed: int, number: int, count: int, size: int, *, mixed: bool = T
     rng = np.random.default_rng([seed, number])
     shape_z = sample_z(rng, count)
     scene_z, hair_z = _mix(rng, shape_z) if mixed else (shape_z, shape_z)
-    codes = take_groups(take_groups(shape_z, scene_z, ("scene",)), hair_z, ("hair_colour",))
+    codes = take_groups(take_groups(shape_z, scene_z, SCENE_GROUPS), hair_z, ("hair_colour",))
     drawn = [render(face_params(code), size) for code in codes]
     pixels = torch.from_numpy(np.stack([picture.pixels for picture in drawn]))
     return FaceBatch(

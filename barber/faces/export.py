@@ -7,25 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from barber.faces.batches import draw_batch
+from barber.faces.features import CALIBRATION_SEED, FEATURE_SEED, even_heads, random_features
 from barber.faces.generator_training import GeneratorPlan, validation_psnr
 from barber.faces.parser_training import ParserPlan, region_ious
+from barber.faces.sharpening import SharpeningPlan
 from barber.geometry import Geometry
 from barber.losses.latent import measure_statistics
-from barber.losses.perceptual import Perceptual
 from barber.manifest import Manifest
 from barber.models.checkpoints import write_bundle
 from barber.models.segmenter import Segmenter
 from barber.models.stylegan2 import Generator
-from barber.models.vgg import VGGFeatures, VGGWidths
 
 LICENCE = "MIT, like the program: made from our own drawings and fixed-seed random numbers only"
-_FEATURES = VGGWidths(((16, 2), (32, 2), (64, 2), (96, 2)))
-_FEATURE_SEED = 3
-_CALIBRATION_SEED = 900_003
-_TYPICAL_DISTANCE = 0.5  # perceptual distance of two people, shared evenly by the taps
 _STATISTICS_SAMPLES = 200_000
 # Directions of w that a small mapping network hardly uses would bind the P-norm so tightly that
 # reconstruction cannot move; their standard deviation is raised to this share of the largest.
@@ -39,52 +33,11 @@ class TrainedNetworks:
     geometry: Geometry
     generator: Generator  # the averaged one
     generator_plan: GeneratorPlan
-    generator_steps: int  # taken of the plan
+    sharpening_plan: SharpeningPlan
+    generator_steps: dict[str, int]  # taken of either plan
     parser: Segmenter
     parser_plan: ParserPlan
     parser_steps: int
-
-
-@torch.no_grad()
-def random_features(side: int) -> VGGFeatures:
-    """A VGG-like network of fixed-seed random filters, each layer scaled to unit mean square.
-
-    Random features keep colour and position, which a network trained to name parts learns to
-    ignore; for drawn faces they steer reconstruction better than those.
-
-    Args:
-        side: Of the drawn portraits that the scales are measured on.
-    """
-    source = torch.Generator().manual_seed(_FEATURE_SEED)
-    network = VGGFeatures(_FEATURES)
-    convolutions = [m for m in network.features.values() if isinstance(m, nn.Conv2d)]
-    for layer in convolutions:
-        layer.weight.copy_(torch.randn(layer.weight.shape, generator=source))
-        layer.bias.zero_()  # type: ignore[union-attr]
-    x = draw_batch(_CALIBRATION_SEED, 0, 16, side, mixed=False).images
-    blocks = [count for _, count in _FEATURES.blocks]
-    position = 0
-    for k, count in enumerate(blocks):
-        x = nn.functional.max_pool2d(x, 2) if k else x
-        for layer in convolutions[position : position + count]:
-            layer.weight /= layer(x).square().mean().sqrt()
-            x = torch.relu(layer(x))
-        position += count
-    return network
-
-
-@torch.no_grad()
-def even_heads(vgg: VGGFeatures, side: int) -> dict[str, Tensor]:
-    """Constant LPIPS heads under which every tap finds different people equally far apart."""
-    ones = {f"lin{k}.model.1.weight": torch.ones(1, c, 1, 1) for k, c in enumerate(vgg.channels)}
-    plain = Perceptual(vgg, ones)
-    features = plain.features(draw_batch(_CALIBRATION_SEED, 1, 32, side, mixed=False).images)
-    heads = {}
-    for k, own in enumerate(features):
-        apart = float((own - own.roll(1, 0)).square().sum(dim=1).mean())
-        weight = _TYPICAL_DISTANCE / (len(features) * apart)
-        heads[f"lin{k}.model.1.weight"] = torch.full((1, own.shape[1], 1, 1), weight)
-    return heads
 
 
 def measure_scores(networks: TrainedNetworks, count: int) -> dict[str, float]:
@@ -120,7 +73,7 @@ def export_bundle(
     least = _LEAST_STDEV_SHARE * float(measured.stdev[0])
     pca = replace(measured, stdev=measured.stdev.clamp_min(least))
     with torch.no_grad():
-        source = torch.Generator().manual_seed(_CALIBRATION_SEED)
+        source = torch.Generator().manual_seed(CALIBRATION_SEED)
         z = torch.randn(20_000, geometry.style_dim, generator=source)
         w_avg = networks.generator.map(z).mean(dim=0)
     return write_bundle(
@@ -142,9 +95,10 @@ def export_bundle(
 
 def _provenance(networks: TrainedNetworks) -> str:
     return (
-        "trained from scratch by `python -m barber.faces.training` on portraits drawn by "
+        "trained from scratch by `barber faces train` on portraits drawn by "
         "barber.faces.renderer; no photograph and no foreign weight is involved. "
-        f"Generator: {networks.generator_steps} steps of {asdict(networks.generator_plan)}. "
+        f"Generator: steps {networks.generator_steps} of {asdict(networks.generator_plan)} "
+        f"and {asdict(networks.sharpening_plan)}. "
         f"Parser: {networks.parser_steps} steps of {asdict(networks.parser_plan)}. "
-        f"Features: random, seed {_FEATURE_SEED}. torch {torch.__version__}."
+        f"Features: random, seed {FEATURE_SEED}. torch {torch.__version__}."
     )

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from barber.faces.ahead import BatchSource
 from barber.faces.batches import FaceBatch, draw_batch
+from barber.faces.trainer import Trainer, cosine_rate
 from barber.geometry import Geometry
 from barber.labels import Region
 from barber.models.stylegan2 import Generator, MappingLayer, Noise
@@ -31,8 +33,9 @@ _PART_WEIGHTS = {
     Region.MOUTH: 6.0,
     Region.UPPER_LIP: 6.0,
     Region.LOWER_LIP: 6.0,
-    Region.EARRING: 2.0,
-    Region.NECKLACE: 2.0,
+    Region.HAT: 1.5,
+    Region.EARRING: 3.0,
+    Region.NECKLACE: 3.0,
 }
 _VALIDATION_SEED = 900_001
 
@@ -65,78 +68,84 @@ class GeneratorPlan:
 
     def rate_at(self, step: int) -> float:
         """Learning rate of a step."""
-        share = max(step / max(self.steps, 1) - self.hold, 0.0) / (1.0 - self.hold)
-        decay = 0.5 * (1.0 + math.cos(math.pi * min(share, 1.0)))
-        return self.rate * min(1.0, (step + 1) / max(self.warmup_steps, 1)) * decay
+        return cosine_rate(
+            step,
+            steps=self.steps,
+            rate=self.rate,
+            warmup_steps=self.warmup_steps,
+            hold=self.hold,
+        )
 
 
-class GeneratorTrainer:
-    """Generator, averaged copy and optimiser; one call of `step` per batch."""
+class GeneratorTrainer(Trainer):
+    """Generator, averaged copy and optimiser.
 
-    def __init__(self, geometry: Geometry, plan: GeneratorPlan) -> None:
+    Args:
+        geometry: Of the generator.
+        plan: The schedule.
+        source: Where batches come from; drawn in this process by default.
+    """
+
+    def __init__(
+        self, geometry: Geometry, plan: GeneratorPlan, source: BatchSource | None = None
+    ) -> None:
         torch.manual_seed(plan.seed)
-        self.plan = plan
+        self.plan, self._source = plan, source or BatchSource()
         self.network = Generator(geometry)
         switch_off_low_rgb(self.network)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
-        mapping = [
-            weight
-            for module in self.network.modules()
-            if isinstance(module, MappingLayer)
-            for weight in module.parameters()
-        ]
-        known = {id(weight) for weight in mapping}
-        others = [weight for weight in self.network.parameters() if id(weight) not in known]
-        self.optimiser = torch.optim.Adam(
-            [{"params": others, "gain": 1.0}, {"params": mapping, "gain": plan.mapping_gain}],
-            lr=plan.rate,
-            betas=(0.5, 0.99),
-            foreach=True,
+        self.optimiser = generator_optimiser(self.network, plan.rate, plan.mapping_gain)
+        super().__init__(
+            {"network": self.network, "average": self.average, "optimiser": self.optimiser}
         )
-        self.steps_done = 0
 
-    def step(self) -> float:
+    def learn(self) -> Tensor:
         """Trains on the next batch; returns its loss."""
-        side = self.plan.side_at(self.steps_done)
-        batch = draw_batch(self.plan.seed, self.steps_done, self.plan.batch, side)
-        rate = self.plan.rate_at(self.steps_done)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate * group["gain"]
+        plan, number = self.plan, self.steps_done
+        side = plan.side_at(number)
+        batch = self._source.get(plan.seed, number, plan.batch, side)
+        set_rate(self.optimiser, plan.rate_at(number))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             drawn = draw_from_codes(self.network, batch, side)
         weights = torch.ones_like(batch.images[:, :1])
-        if self.steps_done >= self.plan.detail_from:
+        if number >= plan.detail_from:
             weights = part_weights(batch.label_maps)
         loss = picture_loss(drawn.float(), batch.images, weights)
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self.optimiser.step()
-        self.steps_done += 1
-        self._follow()
-        return float(loss.detach())
+        follow(self.average, self.network, min(plan.ema, (2 + number) / (11 + number)))
+        return loss.detach()
 
-    def _follow(self) -> None:
-        decay = min(self.plan.ema, (1 + self.steps_done) / (10 + self.steps_done))
-        with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.average.parameters()), list(self.network.parameters()), 1.0 - decay
-            )
 
-    def state(self) -> dict[str, object]:
-        """Everything that `load_state` needs to go on as if never interrupted."""
-        return {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "steps_done": self.steps_done,
-        }
+def generator_optimiser(network: Generator, rate: float, mapping_gain: float) -> torch.optim.Adam:
+    """Adam with a rate of its own, `mapping_gain` times the other, for the mapping network."""
+    mapping = [
+        weight
+        for module in network.modules()
+        if isinstance(module, MappingLayer)
+        for weight in module.parameters()
+    ]
+    known = {id(weight) for weight in mapping}
+    others = [weight for weight in network.parameters() if id(weight) not in known]
+    return torch.optim.Adam(
+        [{"params": others, "gain": 1.0}, {"params": mapping, "gain": mapping_gain}],
+        lr=rate,
+        betas=(0.5, 0.99),
+        foreach=True,
+    )
 
-    def load_state(self, state: dict[str, object]) -> None:
-        """Continues from a state of the same geometry."""
-        self.network.load_state_dict(state["network"])  # type: ignore[arg-type]
-        self.average.load_state_dict(state["average"])  # type: ignore[arg-type]
-        self.optimiser.load_state_dict(state["optimiser"])  # type: ignore[arg-type]
-        self.steps_done = int(state["steps_done"])  # type: ignore[call-overload]
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Sets every group's rate to its gain times this."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["gain"]
+
+
+def follow(average: Generator, network: Generator, decay: float) -> None:
+    """Moves the average towards the network."""
+    with torch.no_grad():
+        torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1.0 - decay)
 
 
 def switch_off_low_rgb(generator: Generator) -> None:

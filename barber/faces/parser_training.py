@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from barber.faces.ahead import BatchSource
 from barber.faces.batches import FaceBatch, draw_batch
 from barber.faces.generator_training import draw_from_codes
+from barber.faces.trainer import Trainer, cosine_rate
 from barber.labels import REGION_COUNT, Region
 from barber.models.segmenter import Segmenter, SegmenterWidths
 from barber.models.stylegan2 import Generator
@@ -65,31 +67,43 @@ class ParserPlan:
 
     def rate_at(self, step: int) -> float:
         """Learning rate of a step: warm-up, then half a cosine."""
-        decay = 0.5 * (1.0 + math.cos(math.pi * min(step / max(self.steps, 1), 1.0)))
-        return self.rate * min(1.0, (step + 1) / max(self.warmup_steps, 1)) * decay
+        return cosine_rate(
+            step, steps=self.steps, rate=self.rate, warmup_steps=self.warmup_steps, hold=0.0
+        )
 
 
-class ParserTrainer:
-    """The parser and its optimiser; one call of `step` per batch."""
+class ParserTrainer(Trainer):
+    """The parser and its optimiser.
+
+    Args:
+        widths: Of the parser.
+        plan: The schedule.
+        generator: Its drawings mix into the later batches.
+        source: Where batches come from; drawn in this process by default.
+    """
 
     def __init__(
-        self, widths: SegmenterWidths, plan: ParserPlan, generator: Generator | None = None
+        self,
+        widths: SegmenterWidths,
+        plan: ParserPlan,
+        generator: Generator | None = None,
+        source: BatchSource | None = None,
     ) -> None:
         torch.manual_seed(plan.seed)
-        self.plan, self.generator = plan, generator
+        self.plan, self.generator, self._source = plan, generator, source or BatchSource()
         self.network = Segmenter(widths)
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=plan.rate, weight_decay=plan.decay, foreach=True
         )
         self._weights = torch.tensor([_WEIGHTS.get(region, 1.0) for region in Region])
-        self.steps_done = 0
+        super().__init__({"network": self.network, "optimiser": self.optimiser})
 
-    def step(self) -> float:
+    def learn(self) -> Tensor:
         """Trains on the next batch; returns its loss."""
         plan = self.plan
-        batch = draw_batch(plan.seed, self.steps_done, plan.batch, plan.side)
-        source = torch.Generator().manual_seed(plan.seed * 1_000_003 + self.steps_done)
-        pictures, label_maps = self._disturbed(batch, source)
+        batch = self._source.get(plan.seed, self.steps_done, plan.batch, plan.side)
+        chances = torch.Generator().manual_seed(plan.seed * 1_000_003 + self.steps_done)
+        pictures, label_maps = self._disturbed(batch, chances)
         for group in self.optimiser.param_groups:
             group["lr"] = plan.rate_at(self.steps_done)
         self.network.train()
@@ -105,8 +119,7 @@ class ParserTrainer:
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self.optimiser.step()
-        self.steps_done += 1
-        return float(loss.detach())
+        return loss.detach()
 
     def _disturbed(self, batch: FaceBatch, source: torch.Generator) -> tuple[Tensor, Tensor]:
         """Unit pictures as a camera or the generator might give them, and their label maps."""
@@ -129,20 +142,6 @@ class ParserTrainer:
     def _draws(self, source: torch.Generator) -> bool:
         ready = self.generator is not None and self.steps_done >= self.plan.drawn_from
         return ready and _chance(source) < self.plan.drawn_share
-
-    def state(self) -> dict[str, object]:
-        """Everything that `load_state` needs to go on as if never interrupted."""
-        return {
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "steps_done": self.steps_done,
-        }
-
-    def load_state(self, state: dict[str, object]) -> None:
-        """Continues from a state of the same widths."""
-        self.network.load_state_dict(state["network"])  # type: ignore[arg-type]
-        self.optimiser.load_state_dict(state["optimiser"])  # type: ignore[arg-type]
-        self.steps_done = int(state["steps_done"])  # type: ignore[call-overload]
 
 
 @torch.no_grad()

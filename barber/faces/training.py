@@ -1,4 +1,4 @@
-"""Trains the bundle that ships, in slices: `python -m barber.faces.training --run DIR --minutes M`.
+"""Trains the bundle that ships, in slices: `barber faces train RUN --minutes M`.
 
 A run folder holds one checkpoint and one curve per network. A slice goes on from the checkpoint,
 stops when its minutes are over or its plan is done, and leaves a checkpoint again; batches and
@@ -8,73 +8,35 @@ learning rates follow from the step alone, so slices of any length give the same
 from __future__ import annotations
 
 import csv
+import pickle
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import click
 import torch
 
-from barber.errors import BarberError, InputError
+from barber.errors import CheckpointError, InputError
+from barber.faces.ahead import BatchSource
 from barber.faces.export import TrainedNetworks, export_bundle
 from barber.faces.generator_training import GeneratorPlan, GeneratorTrainer, validation_psnr
 from barber.faces.parser_training import WIDTHS, ParserPlan, ParserTrainer, region_ious
+from barber.faces.recipe import (
+    GENERATOR_PLAN,
+    GEOMETRY,
+    PARSER_PLAN,
+    PRESETS,
+    SHARPENING_PLAN,
+)
+from barber.faces.sharpening import SharpeningPlan, SharpeningTrainer
+from barber.faces.trainer import Trainer
 from barber.geometry import Geometry
 from barber.models.segmenter import Segmenter, SegmenterWidths
 from barber.models.stylegan2 import Generator
 
-GEOMETRY = Geometry(
-    image_size=128,
-    style_dim=64,
-    mapping_layers=4,
-    channels=((4, 96), (8, 96), (16, 96), (32, 80), (64, 48), (128, 20)),
-    f_size=32,
-    label_size=64,
-    loss_size=64,
-)
-GENERATOR_PLAN = GeneratorPlan(
-    phases=((64, 4000), (128, 200), (64, 5000), (128, 5500)), detail_from=7390
-)
-PARSER_PLAN = ParserPlan(steps=1900)
-# Stage params that suit this bundle, tuned on held-out pairs: its w spreads wider than FFHQ's, so
-# rates are higher and steps fewer; random features hold colours badly, so blend adds a pixel term.
-PRESETS: dict[str, dict[str, Any]] = {
-    "demo": {
-        "reconstruct": {
-            "w_plus_steps": 60,
-            "fs_steps": 60,
-            "w_plus_rate": 0.1,
-            "fs_rate": 0.05,
-        },
-        "target": {"mask_mode": "fidelity", "steps": 30, "rate": 0.1},
-        "align": {"identity_steps": 40, "reference_steps": 40, "rate": 0.1},
-        "blend": {
-            "steps": 40,
-            "rate": 0.1,
-            "mix_smoothing": 1,
-            "mask_smoothing": 1,
-            "pixel_weight": 2.0,
-        },
-    }
-}
+PARTS = ("generator", "sharp", "parser")
 _SAVE_EVERY_S = 60.0
 _REPORT_EVERY = 500  # steps
-
-
-class Trainer(Protocol):
-    """What a slice needs of a network's trainer."""
-
-    steps_done: int
-
-    def step(self) -> float:
-        """Trains on the next batch; returns its loss."""
-
-    def state(self) -> dict[str, object]:
-        """Everything that `load_state` needs."""
-
-    def load_state(self, state: dict[str, object]) -> None:
-        """Continues from a state."""
 
 
 def save_checkpoint(path: Path, trainer: Trainer) -> None:
@@ -85,9 +47,23 @@ def save_checkpoint(path: Path, trainer: Trainer) -> None:
 
 
 def resume(path: Path, trainer: Trainer) -> None:
-    """Loads the checkpoint if there is one."""
+    """Loads the checkpoint if there is one.
+
+    Raises:
+        CheckpointError: It is damaged, or of another training.
+    """
     if path.exists():
-        trainer.load_state(torch.load(path, weights_only=True))
+        trainer.load_state(_read(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"{path} is damaged: remove it to train from the beginning"
+        ) from error
+    return state
 
 
 class Curve:
@@ -106,38 +82,65 @@ class Curve:
             writer.writerow(row)
 
 
-def train_generator(folder: Path, minutes: float, plan: GeneratorPlan, geometry: Geometry) -> None:
-    """One slice of the generator's training; see the module's docstring."""
-    trainer = GeneratorTrainer(geometry, plan)
+def train_generator(
+    folder: Path, minutes: float, plan: GeneratorPlan, geometry: Geometry, painters: int = 0
+) -> None:
+    """One slice of the generator's supervised training; see the module's docstring."""
+    with BatchSource(painters) as source:
+        trainer = GeneratorTrainer(geometry, plan, source)
 
-    def measure() -> dict[str, Any]:
-        side = plan.side_at(trainer.steps_done - 1)
-        return {
-            "images": trainer.steps_done * plan.batch,
-            "side": side,
-            "psnr_db": round(validation_psnr(trainer.average, side, 64), 3),
-            "mixed_psnr_db": round(validation_psnr(trainer.average, side, 64, mixed=True), 3),
-        }
+        def measure() -> dict[str, Any]:
+            side = plan.side_at(trainer.steps_done - 1)
+            return _generator_scores(trainer.average, side, trainer.steps_done * plan.batch)
 
-    _slice(trainer, folder / "generator", minutes, plan.steps, measure)
+        _slice(trainer, folder / "generator", minutes, plan.steps, measure)
+
+
+def sharpen_generator(
+    folder: Path, minutes: float, plan: SharpeningPlan, geometry: Geometry, painters: int = 0
+) -> None:
+    """One slice of the sharpening, which starts from the run's supervised generator.
+
+    Raises:
+        InputError: The run has no generator yet.
+    """
+    start, _ = load_generator(folder, geometry, sharp=False)
+    with BatchSource(painters) as source:
+        trainer = SharpeningTrainer(start, plan, source)
+
+        def measure() -> dict[str, Any]:
+            return _generator_scores(trainer.average, plan.side, trainer.steps_done * plan.batch)
+
+        _slice(trainer, folder / "sharp", minutes, plan.steps, measure)
+
+
+def _generator_scores(generator: Generator, side: int, images: int) -> dict[str, Any]:
+    return {
+        "images": images,
+        "side": side,
+        "psnr_db": round(validation_psnr(generator, side, 64), 3),
+        "mixed_psnr_db": round(validation_psnr(generator, side, 64, mixed=True), 3),
+    }
 
 
 def train_parser(
-    folder: Path, minutes: float, plan: ParserPlan, geometry: Geometry, widths: SegmenterWidths
+    folder: Path,
+    minutes: float,
+    plan: ParserPlan,
+    geometry: Geometry,
+    widths: SegmenterWidths,
+    painters: int = 0,
 ) -> None:
     """One slice of the parser's training, with the generator's drawings if there is one."""
     generator = load_generator(folder, geometry)[0] if (folder / "generator.pt").exists() else None
-    trainer = ParserTrainer(widths, plan, generator)
+    with BatchSource(painters) as source:
+        trainer = ParserTrainer(widths, plan, generator, source)
 
-    def measure() -> dict[str, Any]:
-        ious = region_ious(trainer.network, plan.side, 64)
-        return {
-            "images": trainer.steps_done * plan.batch,
-            "hair": ious["hair"],
-            "mean": ious["mean"],
-        }
+        def measure() -> dict[str, Any]:
+            ious = region_ious(trainer.network, plan.side, 64)
+            return {"images": trainer.steps_done * plan.batch} | ious
 
-    _slice(trainer, folder / "parser", minutes, plan.steps, measure)
+        _slice(trainer, folder / "parser", minutes, plan.steps, measure)
 
 
 def _slice(
@@ -159,16 +162,32 @@ def _slice(
     save_checkpoint(path, trainer)
 
 
-def load_generator(folder: Path, geometry: Geometry) -> tuple[Generator, int]:
-    """The averaged generator of a run, frozen, and the steps behind it.
+def load_generator(
+    folder: Path, geometry: Geometry, *, sharp: bool = True
+) -> tuple[Generator, dict[str, int]]:
+    """The averaged generator of a run, frozen, and the steps behind it by training.
+
+    Args:
+        folder: The run.
+        geometry: Of the generator.
+        sharp: Whether to take the sharpened one, if there is one.
 
     Raises:
         InputError: The run has no generator yet.
     """
-    generator = Generator(geometry)
     state = _state_of(folder, "generator")
-    generator.load_state_dict(state["average"])
-    return generator.requires_grad_(False).eval(), int(state["steps_done"])
+    steps = {"supervised": int(state["steps_done"])}
+    if sharp and (folder / "sharp.pt").exists():
+        state = _state_of(folder, "sharp")
+        steps["sharpening"] = int(state["steps_done"])
+    generator = Generator(geometry)
+    try:
+        generator.load_state_dict(state["average"])
+    except RuntimeError as error:
+        raise InputError(
+            f"the generator in {folder} has other sizes than the recipe: name another run"
+        ) from error
+    return generator.requires_grad_(False).eval(), steps
 
 
 def load_parser(folder: Path, widths: SegmenterWidths) -> tuple[Segmenter, int]:
@@ -186,10 +205,9 @@ def load_parser(folder: Path, widths: SegmenterWidths) -> tuple[Segmenter, int]:
 def _state_of(folder: Path, part: str) -> dict[str, Any]:
     path = folder / f"{part}.pt"
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
+        return _read(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: train the {part} in this run first") from error
-    return state
 
 
 def export(folder: Path, target: Path) -> None:
@@ -200,6 +218,7 @@ def export(folder: Path, target: Path) -> None:
         geometry=GEOMETRY,
         generator=generator,
         generator_plan=GENERATOR_PLAN,
+        sharpening_plan=SHARPENING_PLAN,
         generator_steps=generator_steps,
         parser=parser,
         parser_plan=PARSER_PLAN,
@@ -208,33 +227,30 @@ def export(folder: Path, target: Path) -> None:
     export_bundle(target, networks, PRESETS)
 
 
-@click.command()
-@click.option(
-    "--run",
-    "folder",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder of checkpoints and curves.",
-)
-@click.option("--part", type=click.Choice(["generator", "parser"]), help="Network to train.")
-@click.option("--minutes", type=float, default=10.0, show_default=True, help="Length of the slice.")
-@click.option("--export", "target", type=click.Path(path_type=Path), help="Write the bundle here.")
-def main(folder: Path, part: str | None, minutes: float, target: Path | None) -> None:
-    """Trains one network of the shipped bundle for some minutes, and exports what there is."""
+def run_slice(folder: Path, part: str, minutes: float, painters: int = 0) -> None:
+    """Trains one network of the shipped recipe for some minutes.
+
+    Args:
+        folder: The run: checkpoints and curves; made if missing.
+        part: "generator", "sharp" or "parser", best in this order.
+        minutes: Length of the slice, above 0.
+        painters: Processes that draw pictures ahead; 0 draws between the steps.
+
+    Raises:
+        InputError: An argument is out of range, or the folder cannot be used.
+    """
+    if part not in PARTS:
+        raise InputError(f"there is no training of {part}: choose {', '.join(PARTS)}")
+    if not minutes > 0.0:
+        raise InputError(f"a slice of {minutes:g} minutes trains nothing: give more than 0")
     torch.set_num_threads(1)  # steps are small; more threads change the rounding, not the speed
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if part == "generator":
-            train_generator(folder, minutes, GENERATOR_PLAN, GEOMETRY)
-        elif part == "parser":
-            train_parser(folder, minutes, PARSER_PLAN, GEOMETRY, WIDTHS)
-        if target is not None:
-            export(folder, target)
+            train_generator(folder, minutes, GENERATOR_PLAN, GEOMETRY, painters)
+        elif part == "sharp":
+            sharpen_generator(folder, minutes, SHARPENING_PLAN, GEOMETRY, painters)
+        else:
+            train_parser(folder, minutes, PARSER_PLAN, GEOMETRY, WIDTHS, painters)
     except OSError as error:
-        raise click.ClickException(f"the run folder {folder} cannot be used: {error}") from error
-    except BarberError as error:
-        raise click.ClickException(str(error)) from error
-
-
-if __name__ == "__main__":
-    main()
+        raise InputError(f"the run folder {folder} cannot be used: {error}") from error

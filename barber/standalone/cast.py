@@ -19,7 +19,7 @@ from barber.faces.renderer import (
 from barber.pixels import Pixels, encode_png
 
 # Seeds of people whose hair differs in length, shape and colour.
-PEOPLE = {"ada": 8, "bea": 35, "cleo": 11, "dora": 13}
+PEOPLE = {"ada": 3, "bea": 40, "cleo": 56, "dora": 52}
 BROKEN = "broken"  # a file that stops in the middle
 
 

@@ -8,7 +8,7 @@ import torch
 from barber.faces.batches import draw_batch
 from barber.faces.generator_training import mixed_w_plus, validation_psnr
 from barber.faces.parser_training import region_ious
-from barber.faces.training import GEOMETRY
+from barber.faces.recipe import GEOMETRY
 from barber.manifest import find_bundle
 from barber.models.bundle import ModelBundle
 from barber.models.stylegan2 import Noise

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
-from click.testing import CliRunner
 
-from barber.errors import InputError
+from barber.errors import CheckpointError, InputError, StageError
 from barber.faces import training
+from barber.faces.ahead import BatchSource
 from barber.faces.batches import draw_batch
-from barber.faces.export import TrainedNetworks, even_heads, export_bundle, random_features
+from barber.faces.export import TrainedNetworks, export_bundle
+from barber.faces.features import even_heads, random_features
 from barber.faces.generator_training import (
     HAIR_ENTRIES,
     GeneratorPlan,
@@ -19,6 +22,7 @@ from barber.faces.generator_training import (
     validation_psnr,
 )
 from barber.faces.parser_training import ParserPlan, ParserTrainer, region_ious
+from barber.faces.sharpening import SharpeningPlan, SharpeningTrainer
 from barber.faces.training import resume, save_checkpoint
 from barber.geometry import Geometry
 from barber.losses.perceptual import Perceptual
@@ -28,7 +32,7 @@ from barber.models.stylegan2 import Noise
 
 GEOMETRY = Geometry(
     image_size=32,
-    style_dim=64,
+    style_dim=96,
     mapping_layers=2,
     channels=((4, 8), (8, 8), (16, 8), (32, 8)),
     f_size=8,
@@ -48,6 +52,9 @@ WIDTHS = SegmenterWidths(
     pool=False,
 )
 PARSER_PLAN = ParserPlan(steps=6, side=16, batch=4)
+SHARPENING_PLAN = SharpeningPlan(
+    steps=6, side=32, batch=4, critic_alone=1, r1_every=2, critic_channels=(4, 8, 8), warmup_steps=1
+)
 
 
 def _generator() -> GeneratorTrainer:
@@ -58,7 +65,11 @@ def _parser() -> ParserTrainer:
     return ParserTrainer(WIDTHS, PARSER_PLAN)
 
 
-@pytest.mark.parametrize("make", [_generator, _parser])
+def _sharpening() -> SharpeningTrainer:
+    return SharpeningTrainer(_generator().average, SHARPENING_PLAN)
+
+
+@pytest.mark.parametrize("make", [_generator, _parser, _sharpening])
 def test_a_resumed_training_equals_an_unbroken_one(tmp_path, make):
     straight = make()
     losses = [straight.step() for _ in range(5)]
@@ -159,7 +170,8 @@ def test_an_exported_bundle_loads_and_tells_its_origin(tmp_path):
         geometry=GEOMETRY,
         generator=_generator().average,
         generator_plan=PLAN,
-        generator_steps=0,
+        sharpening_plan=SHARPENING_PLAN,
+        generator_steps={"supervised": 0},
         parser=_parser().network,
         parser_plan=PARSER_PLAN,
         parser_steps=0,
@@ -179,8 +191,78 @@ def test_export_before_training_says_what_is_missing(tmp_path):
         training.export(tmp_path, tmp_path / "bundle")
 
 
-def test_the_command_refuses_a_run_folder_that_is_a_file(tmp_path):
+def test_a_run_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    result = CliRunner().invoke(training.main, ["--run", str(tmp_path / "file")])
-    assert result.exit_code != 0
-    assert "cannot be used" in result.output
+    with pytest.raises(InputError, match="cannot be used"):
+        training.run_slice(tmp_path / "file", "generator", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("part", "minutes", "words"), [("nose", 1.0, "no training of nose"), ("parser", 0.0, "nothing")]
+)
+def test_slices_that_cannot_be_meant_are_refused(tmp_path, part, minutes, words):
+    with pytest.raises(InputError, match=words):
+        training.run_slice(tmp_path, part, minutes)
+
+
+def test_sharpening_without_a_generator_says_what_is_missing(tmp_path):
+    with pytest.raises(InputError, match="train the generator"):
+        training.run_slice(tmp_path, "sharp", 1.0)
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"", "damaged"), (None, "another training")])
+def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path, content, words):
+    path = tmp_path / "run.pt"
+    if content is None:
+        save_checkpoint(path, _parser())
+    else:
+        path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=words):
+        resume(path, _generator())
+
+
+def test_a_loss_that_is_not_finite_stops_the_training():
+    trainer = _generator()
+    with torch.no_grad():
+        trainer.network.input.input.fill_(torch.nan)
+    with pytest.raises(StageError, match="lower rate"):
+        trainer.step()
+    assert trainer.steps_done == 0
+
+
+def test_painters_give_the_same_batches_as_drawing_here():
+    with BatchSource(1) as ahead:
+        for number in (4, 5, 9):  # in order, then a jump
+            drawn, here = ahead.get(1, number, 2, 16), draw_batch(1, number, 2, 16)
+            assert torch.equal(drawn.images, here.images)
+            assert torch.equal(drawn.hair_z, here.hair_z)
+
+
+def test_sharpening_leaves_the_low_rgb_off():
+    trainer = _sharpening()
+    for _ in range(3):
+        trainer.step()
+    low = [trainer.network.to_rgb1, *list(trainer.network.to_rgbs)[: GEOMETRY.f_layer]]
+    assert all(float(weight.abs().max()) == 0.0 for m in low for weight in (m.bias, m.conv.weight))
+
+
+@pytest.mark.parametrize("weight", ["feature_weight", "critic_weight"])
+def test_every_part_of_the_sharpening_loss_counts(weight):
+    losses = []
+    for value in (0.0, 1.0):
+        plan = replace(SHARPENING_PLAN, critic_alone=0, **{weight: value})
+        losses.append(SharpeningTrainer(_generator().average, plan).step())
+    assert losses[1] > losses[0] + 0.01
+
+
+def test_the_critic_learns_to_tell_drawings_from_noise():
+    torch.manual_seed(1)
+    plan = replace(SHARPENING_PLAN, critic_rate=5e-3, r1=0.1)
+    trainer = SharpeningTrainer(_generator().average, plan)
+    real = draw_batch(1, 0, 8, 32).images
+    for group in trainer.critic_optimiser.param_groups:
+        group["lr"] = 5e-3
+    for _ in range(30):
+        trainer._teach_critic(real, torch.randn_like(real))
+    with torch.no_grad():
+        assert trainer.critic(real).mean() > trainer.critic(torch.randn_like(real)).mean() + 1.0
