@@ -308,25 +308,34 @@ def sheets(folder: Path, as_json: bool) -> None:
     show_default=True,
     help="Processes that draw pictures ahead.",
 )
+@click.option(
+    "--pictures",
+    type=FILE,
+    help="Folder of your own portraits, each NAME.png with NAME.labels.png beside it; a new run "
+    "learns from them instead of from drawn people, and remembers it.",
+)
 @click.option("--export", "target", type=FILE, help="Write the bundle of the run here.")
+@click.option("--licence", help="Of a bundle made from your own pictures, in words; for --export.")
 @click.option("--json", "as_json", is_flag=True, help="Tell what was done as JSON.")
 def train(
     run: Path,
     part: str | None,
     minutes: float,
     painters: int,
+    pictures: Path | None,
     target: Path | None,
+    licence: str | None,
     as_json: bool,
 ) -> None:
-    """Train the shipped bundle's networks in RUN, slice by slice, and export what there is."""
+    """Train a bundle's networks in RUN, slice by slice, and export what there is."""
     if part is None and target is None:
         raise click.UsageError("nothing to do: give --part, --export or both")
     from barber.faces.training import export, run_slice  # torch, only when it is needed
 
     if part is not None:
-        run_slice(run, part, minutes, painters)
+        run_slice(run, part, minutes, painters=painters, pictures=pictures)
     if target is not None:
-        export(run, target)
+        export(run, target, licence=licence)
     if as_json:
         bundle_path = None if target is None else str(target)
         click.echo(json.dumps({"run": str(run), "part": part, "bundle": bundle_path}))

@@ -1,15 +1,35 @@
-"""Draws batches ahead of a training, in processes of their own."""
+"""Where a training's batches come from; people may be drawn ahead, in processes of their own."""
 
 from __future__ import annotations
 
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
+
+from torch import nn
 
 from barber.faces.batches import FaceBatch, draw_batch
 
 _Key = tuple[int, int, int, int]  # seed, number, count, side
+_KNOWN_SEED, _UNSEEN_SEED = 900_001, 900_002
+
+
+class Source(Protocol):
+    """Gives batches by number, the same whenever it is asked."""
+
+    @property
+    def codes(self) -> nn.Module | None:
+        """Learnt with the generator; None when a code makes its picture."""
+
+    def get(self, seed: int, number: int, count: int, side: int) -> FaceBatch:
+        """The batch of a run's step; arguments as in `draw_batch`."""
+
+    def known(self, number: int, count: int, side: int, *, mixed: bool) -> FaceBatch:
+        """A batch to judge a generator by: pictures whose codes are known."""
+
+    def unseen(self, number: int, count: int, side: int) -> FaceBatch:
+        """A batch to judge a parser by: pictures that no training has seen."""
 
 
 class BatchSource:
@@ -20,6 +40,8 @@ class BatchSource:
     Args:
         painters: Processes that draw; 0 draws here, when asked.
     """
+
+    codes: nn.Module | None = None
 
     def __init__(self, painters: int = 0) -> None:
         self._depth = 2 * painters
@@ -39,6 +61,14 @@ class BatchSource:
             if key not in self._waiting:
                 self._waiting[key] = self._pool.submit(draw_batch, *key)
         return self._waiting.pop(wanted[0]).result()
+
+    def known(self, number: int, count: int, side: int, *, mixed: bool) -> FaceBatch:
+        """As `Source.known`; the codes are of people whom no training has drawn."""
+        return draw_batch(_KNOWN_SEED, number, count, side, mixed=mixed)
+
+    def unseen(self, number: int, count: int, side: int) -> FaceBatch:
+        """As `Source.unseen`."""
+        return draw_batch(_UNSEEN_SEED, number, count, side, mixed=False)
 
     def close(self) -> None:
         """Ends the painters."""

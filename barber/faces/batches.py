@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,21 +29,29 @@ class FaceBatch:
     label_maps: Tensor  # int64 [N, size, size]
 
 
-def _mix(
-    rng: np.random.Generator, shape_z: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Codes for the scene's and the hair's colours: the shape's own, or fresh ones."""
-    scene_z, hair_z = shape_z.copy(), shape_z.copy()
-    for i in range(len(shape_z)):
+def mix(
+    rng: np.random.Generator,
+    scene: NDArray[Any],
+    hair: NDArray[Any],
+    others: Callable[[], NDArray[Any]],
+) -> None:
+    """Lets some people take their colours from others, in place: all, the hair's alone, or apart.
+
+    Args:
+        rng: Decides who does.
+        scene: [N, ...], who gives every colour but the hair's.
+        hair: [N, ...], who gives the hair's colour.
+        others: Two others [2, ...], asked for once a person.
+    """
+    for i in range(len(scene)):
         way = int(rng.choice(len(_MIXES), p=_MIXES))
-        first, second = sample_z(rng, 2)
+        first, second = others()
         if way in (1, 3):
-            scene_z[i] = first
+            scene[i] = first
         if way in (2, 3):
-            hair_z[i] = second
+            hair[i] = second
         if way == 1:
-            hair_z[i] = first
-    return scene_z, hair_z
+            hair[i] = first
 
 
 def draw_batch(seed: int, number: int, count: int, size: int, *, mixed: bool = True) -> FaceBatch:
@@ -56,7 +66,9 @@ def draw_batch(seed: int, number: int, count: int, size: int, *, mixed: bool = T
     """
     rng = np.random.default_rng([seed, number])
     shape_z = sample_z(rng, count)
-    scene_z, hair_z = _mix(rng, shape_z) if mixed else (shape_z, shape_z)
+    scene_z, hair_z = shape_z.copy(), shape_z.copy()
+    if mixed:
+        mix(rng, scene_z, hair_z, lambda: sample_z(rng, 2))
     codes = take_groups(take_groups(shape_z, scene_z, SCENE_GROUPS), hair_z, ("hair_colour",))
     drawn = [render(face_params(code), size) for code in codes]
     pixels = torch.from_numpy(np.stack([picture.pixels for picture in drawn]))

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from barber.faces.ahead import BatchSource
-from barber.faces.batches import FaceBatch, draw_batch
-from barber.faces.trainer import Trainer, cosine_rate
+from barber.faces.ahead import BatchSource, Source
+from barber.faces.batches import FaceBatch
+from barber.faces.trainer import Part, Trainer, cosine_rate
 from barber.geometry import Geometry
 from barber.labels import Region
 from barber.models.stylegan2 import Generator, MappingLayer, Noise
@@ -37,7 +37,6 @@ _PART_WEIGHTS = {
     Region.EARRING: 3.0,
     Region.NECKLACE: 3.0,
 }
-_VALIDATION_SEED = 900_001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +47,7 @@ class GeneratorPlan:
     batch: int = 8
     rate: float = 1.5e-2  # peak learning rate
     mapping_gain: float = 10.0  # times the rate, for the mapping network's stored weights
+    code_gain: float = 1.0  # times the rate, for codes that are learnt
     warmup_steps: int = 100  # at the start, and a tenth of it after each change of side
     hold: float = 0.45  # share of the steps at the peak; a half cosine to zero follows
     ema: float = 0.998  # decay of the averaged weights per step
@@ -87,7 +87,7 @@ class GeneratorTrainer(Trainer):
     """
 
     def __init__(
-        self, geometry: Geometry, plan: GeneratorPlan, source: BatchSource | None = None
+        self, geometry: Geometry, plan: GeneratorPlan, source: Source | None = None
     ) -> None:
         torch.manual_seed(plan.seed)
         self.plan, self._source = plan, source or BatchSource()
@@ -95,9 +95,17 @@ class GeneratorTrainer(Trainer):
         switch_off_low_rgb(self.network)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.optimiser = generator_optimiser(self.network, plan.rate, plan.mapping_gain)
-        super().__init__(
-            {"network": self.network, "average": self.average, "optimiser": self.optimiser}
-        )
+        parts: dict[str, Part] = {
+            "network": self.network,
+            "average": self.average,
+            "optimiser": self.optimiser,
+        }
+        codes = self._source.codes
+        if codes is not None:
+            group = {"params": list(codes.parameters()), "gain": plan.code_gain}
+            self.optimiser.add_param_group(group)
+            parts["codes"] = codes
+        super().__init__(parts)
 
     def learn(self) -> Tensor:
         """Trains on the next batch; returns its loss."""
@@ -209,18 +217,21 @@ def picture_loss(drawn: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def validation_psnr(generator: Generator, side: int, count: int, *, mixed: bool = False) -> float:
-    """Mean PSNR in dB over held-out codes, values on the 8-bit scale of [0, 255].
+def validation_psnr(
+    generator: Generator, source: Source, side: int, count: int, *, mixed: bool = False
+) -> float:
+    """Mean PSNR in dB over pictures of known codes, values on the 8-bit scale of [0, 255].
 
     Args:
         generator: Usually the averaged one.
+        source: Of the pictures.
         side: Picture side, above F's.
-        count: Held-out portraits; a multiple of 16 is drawn.
+        count: Pictures; a multiple of 16 is taken.
         mixed: Whether colours come from other codes than shapes.
     """
     values = []
     for number in range(math.ceil(count / 16)):
-        batch = draw_batch(_VALIDATION_SEED, number, 16, side, mixed=mixed)
+        batch = source.known(number, 16, side, mixed=mixed)
         drawn = draw_from_codes(generator, batch, side).clamp(-1.0, 1.0)
         error = (drawn - batch.images).square().mean(dim=(1, 2, 3)) / 4.0
         values.append(-10.0 * torch.log10(error))

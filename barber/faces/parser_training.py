@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from barber.faces.ahead import BatchSource
-from barber.faces.batches import FaceBatch, draw_batch
+from barber.faces.ahead import BatchSource, Source
+from barber.faces.batches import FaceBatch
 from barber.faces.generator_training import draw_from_codes
 from barber.faces.trainer import Trainer, cosine_rate
 from barber.labels import REGION_COUNT, Region
@@ -48,7 +48,6 @@ _WEIGHTS = {
     Region.EARRING: 4.0,
     Region.NECKLACE: 3.0,
 }
-_VALIDATION_SEED = 900_002
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +86,7 @@ class ParserTrainer(Trainer):
         widths: SegmenterWidths,
         plan: ParserPlan,
         generator: Generator | None = None,
-        source: BatchSource | None = None,
+        source: Source | None = None,
     ) -> None:
         torch.manual_seed(plan.seed)
         self.plan, self.generator, self._source = plan, generator, source or BatchSource()
@@ -171,22 +170,25 @@ def _softened(pictures: Tensor, source: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def region_ious(
-    parser: Segmenter, side: int, count: int, generator: Generator | None = None
+    parser: Segmenter, source: Source, side: int, count: int, generator: Generator | None = None
 ) -> dict[str, float]:
-    """Intersection over union per region over held-out portraits, and "mean" over those present.
+    """Intersection over union per region over unseen pictures, and "mean" over those present.
 
     Args:
         parser: Set to evaluation mode here.
+        source: Of the pictures.
         side: Picture side.
-        count: Held-out portraits; a multiple of 16 is drawn.
-        generator: If given, the parser reads its drawings instead of the renderer's.
+        count: Pictures; a multiple of 16 is taken.
+        generator: If given, the parser reads its drawings of known codes instead.
     """
     parser.eval()
     counts = torch.zeros(REGION_COUNT, REGION_COUNT, dtype=torch.int64)
     for number in range(math.ceil(count / 16)):
-        batch = draw_batch(_VALIDATION_SEED, number, 16, side, mixed=False)
-        pictures = batch.images
-        if generator is not None:
+        if generator is None:
+            batch = source.unseen(number, 16, side)
+            pictures = batch.images
+        else:
+            batch = source.known(number, 16, side, mixed=False)
             pictures = drawn_pictures(generator, batch, side)
         found = parser.label_map(parser(parser.normalise(pictures * 0.5 + 0.5)))
         pairs = batch.label_maps.flatten() * REGION_COUNT + found.flatten()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from barber.faces.ahead import BatchSource
+from barber.faces.ahead import BatchSource, Source
 from barber.faces.batches import FaceBatch
 from barber.faces.features import even_heads, random_features
 from barber.faces.generator_training import (
@@ -94,7 +94,7 @@ class SharpeningTrainer(Trainer):
     """
 
     def __init__(
-        self, generator: Generator, plan: SharpeningPlan, source: BatchSource | None = None
+        self, generator: Generator, plan: SharpeningPlan, source: Source | None = None
     ) -> None:
         torch.manual_seed(plan.seed)
         self.plan, self._source = plan, source or BatchSource()

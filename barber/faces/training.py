@@ -1,4 +1,4 @@
-"""Trains the bundle that ships, in slices: `barber faces train RUN --minutes M`.
+"""Trains a bundle in slices, on drawn people or on one's own: `barber faces train RUN --minutes M`.
 
 A run folder holds one checkpoint and one curve per network. A slice goes on from the checkpoint,
 stops when its minutes are over or its plan is done, and leaves a checkpoint again; batches and
@@ -8,29 +8,27 @@ learning rates follow from the step alone, so slices of any length give the same
 from __future__ import annotations
 
 import csv
+import json
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from barber.errors import CheckpointError, InputError
-from barber.faces.ahead import BatchSource
+from barber.faces.ahead import BatchSource, Source
 from barber.faces.export import TrainedNetworks, export_bundle
-from barber.faces.generator_training import GeneratorPlan, GeneratorTrainer, validation_psnr
-from barber.faces.parser_training import WIDTHS, ParserPlan, ParserTrainer, region_ious
-from barber.faces.recipe import (
-    GENERATOR_PLAN,
-    GEOMETRY,
-    PARSER_PLAN,
-    PRESETS,
-    SHARPENING_PLAN,
-)
-from barber.faces.sharpening import SharpeningPlan, SharpeningTrainer
+from barber.faces.generator_training import GeneratorTrainer, validation_psnr
+from barber.faces.own_batches import OwnSource
+from barber.faces.own_pictures import read_own_pictures
+from barber.faces.parser_training import WIDTHS, ParserTrainer, region_ious
+from barber.faces.recipe import DRAWN, PRESETS, Recipe, recipe_for
+from barber.faces.sharpening import SharpeningTrainer
 from barber.faces.trainer import Trainer
-from barber.geometry import Geometry
 from barber.models.segmenter import Segmenter, SegmenterWidths
 from barber.models.stylegan2 import Generator
 
@@ -82,65 +80,112 @@ class Curve:
             writer.writerow(row)
 
 
-def train_generator(
-    folder: Path, minutes: float, plan: GeneratorPlan, geometry: Geometry, painters: int = 0
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run folder that is open for work."""
+
+    folder: Path
+    recipe: Recipe
+    source: Source
+    pictures: Path | None  # one's own; None for drawn people
+
+
+@contextmanager
+def open_run(folder: Path, *, pictures: Path | None = None, painters: int = 0) -> Iterator[Run]:
+    """Opens a run folder, new or begun.
+
+    Args:
+        folder: Checkpoints and curves; made if missing.
+        pictures: Folder of portraits and label maps, needed once: the run remembers it. Drawn
+            people when None.
+        painters: Processes that draw people ahead; 0 draws between the steps.
+
+    Raises:
+        InputError: The pictures will not do, or are others than the run began with.
+    """
+    known = _remember(folder, pictures)
+    if known is None:
+        with BatchSource(painters) as source:
+            yield Run(folder=folder, recipe=DRAWN, source=source, pictures=None)
+        return
+    if painters:
+        raise InputError(f"--painters {painters}: pictures of one's own are read, not painted")
+    own = read_own_pictures(known)
+    recipe = recipe_for(own.side)
+    torch.manual_seed(recipe.generator.seed)
+    source_of_own = OwnSource(own, recipe.geometry.style_dim)
+    yield Run(folder=folder, recipe=recipe, source=source_of_own, pictures=known)
+
+
+def _remember(folder: Path, pictures: Path | None) -> Path | None:
+    """The pictures that the run learns from; written down when it begins."""
+    note = folder / "run.json"
+    begun = note.exists() or any((folder / f"{part}.pt").exists() for part in PARTS)
+    if begun:
+        text = json.loads(note.read_text())["pictures"] if note.exists() else None
+        known = None if text is None else Path(text)
+        if pictures is not None and (known is None or known != pictures.absolute()):
+            raise InputError(
+                f"the run {folder} learns from {known or 'drawn people'}, not from {pictures}: "
+                "name another run folder, or leave the pictures out"
+            )
+        return known
+    if pictures is None:
+        return None
+    read_own_pictures(pictures)  # refused before the run is begun
+    folder.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps({"pictures": str(pictures.absolute())}) + "\n")
+    return pictures.absolute()
+
+
+def train_generator(run: Run, minutes: float) -> None:
     """One slice of the generator's supervised training; see the module's docstring."""
-    with BatchSource(painters) as source:
-        trainer = GeneratorTrainer(geometry, plan, source)
+    plan = run.recipe.generator
+    trainer = GeneratorTrainer(run.recipe.geometry, plan, run.source)
 
-        def measure() -> dict[str, Any]:
-            side = plan.side_at(trainer.steps_done - 1)
-            return _generator_scores(trainer.average, side, trainer.steps_done * plan.batch)
+    def measure() -> dict[str, Any]:
+        side = plan.side_at(trainer.steps_done - 1)
+        return _scores(trainer.average, run, side, trainer.steps_done * plan.batch)
 
-        _slice(trainer, folder / "generator", minutes, plan.steps, measure)
+    _slice(trainer, run.folder / "generator", minutes, plan.steps, measure)
 
 
-def sharpen_generator(
-    folder: Path, minutes: float, plan: SharpeningPlan, geometry: Geometry, painters: int = 0
-) -> None:
+def sharpen_generator(run: Run, minutes: float) -> None:
     """One slice of the sharpening, which starts from the run's supervised generator.
 
     Raises:
         InputError: The run has no generator yet.
     """
-    start, _ = load_generator(folder, geometry, sharp=False)
-    with BatchSource(painters) as source:
-        trainer = SharpeningTrainer(start, plan, source)
+    plan = run.recipe.sharpening
+    start, _ = load_generator(run, sharp=False)
+    trainer = SharpeningTrainer(start, plan, run.source)
 
-        def measure() -> dict[str, Any]:
-            return _generator_scores(trainer.average, plan.side, trainer.steps_done * plan.batch)
+    def measure() -> dict[str, Any]:
+        return _scores(trainer.average, run, plan.side, trainer.steps_done * plan.batch)
 
-        _slice(trainer, folder / "sharp", minutes, plan.steps, measure)
+    _slice(trainer, run.folder / "sharp", minutes, plan.steps, measure)
 
 
-def _generator_scores(generator: Generator, side: int, images: int) -> dict[str, Any]:
+def _scores(generator: Generator, run: Run, side: int, images: int) -> dict[str, Any]:
     return {
         "images": images,
         "side": side,
-        "psnr_db": round(validation_psnr(generator, side, 64), 3),
-        "mixed_psnr_db": round(validation_psnr(generator, side, 64, mixed=True), 3),
+        "psnr_db": round(validation_psnr(generator, run.source, side, 64), 3),
+        "mixed_psnr_db": round(validation_psnr(generator, run.source, side, 64, mixed=True), 3),
     }
 
 
-def train_parser(
-    folder: Path,
-    minutes: float,
-    plan: ParserPlan,
-    geometry: Geometry,
-    widths: SegmenterWidths,
-    painters: int = 0,
-) -> None:
+def train_parser(run: Run, minutes: float, widths: SegmenterWidths) -> None:
     """One slice of the parser's training, with the generator's drawings if there is one."""
-    generator = load_generator(folder, geometry)[0] if (folder / "generator.pt").exists() else None
-    with BatchSource(painters) as source:
-        trainer = ParserTrainer(widths, plan, generator, source)
+    plan = run.recipe.parser
+    generator = load_generator(run)[0] if (run.folder / "generator.pt").exists() else None
+    trainer = ParserTrainer(widths, plan, generator, run.source)
 
-        def measure() -> dict[str, Any]:
-            ious = region_ious(trainer.network, plan.side, 64)
-            return {"images": trainer.steps_done * plan.batch} | ious
+    def measure() -> dict[str, Any]:
+        ious = region_ious(trainer.network, run.source, plan.side, 64)
+        return {"images": trainer.steps_done * plan.batch} | ious
 
-        _slice(trainer, folder / "parser", minutes, plan.steps, measure)
+    _slice(trainer, run.folder / "parser", minutes, plan.steps, measure)
 
 
 def _slice(
@@ -162,30 +207,32 @@ def _slice(
     save_checkpoint(path, trainer)
 
 
-def load_generator(
-    folder: Path, geometry: Geometry, *, sharp: bool = True
-) -> tuple[Generator, dict[str, int]]:
+def load_generator(run: Run, *, sharp: bool = True) -> tuple[Generator, dict[str, int]]:
     """The averaged generator of a run, frozen, and the steps behind it by training.
 
+    Learnt codes come with it: the run's source has them afterwards.
+
     Args:
-        folder: The run.
-        geometry: Of the generator.
+        run: The run.
         sharp: Whether to take the sharpened one, if there is one.
 
     Raises:
         InputError: The run has no generator yet.
     """
-    state = _state_of(folder, "generator")
+    state = _state_of(run.folder, "generator")
     steps = {"supervised": int(state["steps_done"])}
-    if sharp and (folder / "sharp.pt").exists():
-        state = _state_of(folder, "sharp")
+    if run.source.codes is not None:
+        run.source.codes.load_state_dict(state["codes"])
+        run.source.codes.requires_grad_(False)
+    if sharp and (run.folder / "sharp.pt").exists():
+        state = _state_of(run.folder, "sharp")
         steps["sharpening"] = int(state["steps_done"])
-    generator = Generator(geometry)
+    generator = Generator(run.recipe.geometry)
     try:
         generator.load_state_dict(state["average"])
     except RuntimeError as error:
         raise InputError(
-            f"the generator in {folder} has other sizes than the recipe: name another run"
+            f"the generator in {run.folder} has other sizes than the recipe: name another run"
         ) from error
     return generator.requires_grad_(False).eval(), steps
 
@@ -210,34 +257,46 @@ def _state_of(folder: Path, part: str) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read: train the {part} in this run first") from error
 
 
-def export(folder: Path, target: Path) -> None:
-    """Writes the bundle of a run's networks as they are now."""
-    generator, generator_steps = load_generator(folder, GEOMETRY)
-    parser, parser_steps = load_parser(folder, WIDTHS)
-    networks = TrainedNetworks(
-        geometry=GEOMETRY,
-        generator=generator,
-        generator_plan=GENERATOR_PLAN,
-        sharpening_plan=SHARPENING_PLAN,
-        generator_steps=generator_steps,
-        parser=parser,
-        parser_plan=PARSER_PLAN,
-        parser_steps=parser_steps,
-    )
-    export_bundle(target, networks, PRESETS)
+def export(folder: Path, target: Path, *, licence: str | None = None) -> None:
+    """Writes the bundle of a run's networks as they are now.
+
+    Args:
+        folder: The run.
+        target: The bundle's folder; its name becomes the bundle's.
+        licence: Of a bundle made from one's own pictures, in words for whoever gets it.
+
+    Raises:
+        InputError: A network is missing.
+    """
+    with open_run(folder) as run:
+        generator, generator_steps = load_generator(run)
+        parser, parser_steps = load_parser(folder, WIDTHS)
+        networks = TrainedNetworks(
+            recipe=run.recipe,
+            source=run.source,
+            pictures=run.pictures,
+            generator=generator,
+            generator_steps=generator_steps,
+            parser=parser,
+            parser_steps=parser_steps,
+        )
+        export_bundle(target, networks, PRESETS, licence=licence)
 
 
-def run_slice(folder: Path, part: str, minutes: float, painters: int = 0) -> None:
-    """Trains one network of the shipped recipe for some minutes.
+def run_slice(
+    folder: Path, part: str, minutes: float, *, painters: int = 0, pictures: Path | None = None
+) -> None:
+    """Trains one network for some minutes.
 
     Args:
         folder: The run: checkpoints and curves; made if missing.
         part: "generator", "sharp" or "parser", best in this order.
         minutes: Length of the slice, above 0.
         painters: Processes that draw pictures ahead; 0 draws between the steps.
+        pictures: One's own, as in `open_run`.
 
     Raises:
-        InputError: An argument is out of range, or the folder cannot be used.
+        InputError: An argument is out of range, or a folder cannot be used.
     """
     if part not in PARTS:
         raise InputError(f"there is no training of {part}: choose {', '.join(PARTS)}")
@@ -246,11 +305,12 @@ def run_slice(folder: Path, part: str, minutes: float, painters: int = 0) -> Non
     torch.set_num_threads(1)  # steps are small; more threads change the rounding, not the speed
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if part == "generator":
-            train_generator(folder, minutes, GENERATOR_PLAN, GEOMETRY, painters)
-        elif part == "sharp":
-            sharpen_generator(folder, minutes, SHARPENING_PLAN, GEOMETRY, painters)
-        else:
-            train_parser(folder, minutes, PARSER_PLAN, GEOMETRY, WIDTHS, painters)
+        with open_run(folder, pictures=pictures, painters=painters) as run:
+            if part == "generator":
+                train_generator(run, minutes)
+            elif part == "sharp":
+                sharpen_generator(run, minutes)
+            else:
+                train_parser(run, minutes, WIDTHS)
     except OSError as error:
         raise InputError(f"the run folder {folder} cannot be used: {error}") from error
