@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from barber.faces.ahead import BatchSource
 from barber.faces.batches import draw_batch
 from barber.faces.generator_training import mixed_w_plus, validation_psnr
 from barber.faces.parser_training import region_ious
-from barber.faces.recipe import GEOMETRY
+from barber.faces.recipe import DRAWN
 from barber.manifest import find_bundle
 from barber.models.bundle import ModelBundle
 from barber.models.stylegan2 import Noise
@@ -22,7 +23,7 @@ def bundle():
 
 def test_it_is_small_and_of_the_trained_geometry(bundle):
     assert sum(record.bytes for record in bundle.manifest.files.values()) < 6_000_000
-    assert bundle.geometry == GEOMETRY
+    assert bundle.geometry == DRAWN.geometry
 
 
 def test_its_origin_names_no_foreign_weight(bundle):
@@ -44,13 +45,15 @@ def test_rendering_from_f_equals_the_whole_pass(bundle):
 def test_generator_draws_held_out_people_as_well_as_promised(bundle):
     promised = bundle.manifest.scores["generator_psnr_db"]
     assert promised > 22.0
-    assert validation_psnr(bundle.generator, 128, 48) == pytest.approx(promised, abs=1.0)
+    assert validation_psnr(bundle.generator, BatchSource(), 128, 48) == pytest.approx(
+        promised, abs=1.0
+    )
 
 
 def test_parser_reads_held_out_people_as_well_as_promised(bundle):
     promised = bundle.manifest.scores["parser_iou_hair"]
     assert promised > 0.93
-    found = region_ious(bundle.segmenter, GEOMETRY.label_size, 16)["hair"]
+    found = region_ious(bundle.segmenter, BatchSource(), bundle.geometry.label_size, 16)["hair"]
     assert found == pytest.approx(promised, abs=0.03)
 
 

@@ -22,6 +22,7 @@ from barber.faces.generator_training import (
     validation_psnr,
 )
 from barber.faces.parser_training import ParserPlan, ParserTrainer, region_ious
+from barber.faces.recipe import Recipe
 from barber.faces.sharpening import SharpeningPlan, SharpeningTrainer
 from barber.faces.training import resume, save_checkpoint
 from barber.geometry import Geometry
@@ -55,6 +56,7 @@ PARSER_PLAN = ParserPlan(steps=6, side=16, batch=4)
 SHARPENING_PLAN = SharpeningPlan(
     steps=6, side=32, batch=4, critic_alone=1, r1_every=2, critic_channels=(4, 8, 8), warmup_steps=1
 )
+RECIPE = Recipe(geometry=GEOMETRY, generator=PLAN, sharpening=SHARPENING_PLAN, parser=PARSER_PLAN)
 
 
 def _generator() -> GeneratorTrainer:
@@ -142,14 +144,14 @@ def test_hair_code_moves_only_its_entries_of_the_upper_rows():
 def test_training_improves_what_it_measures():
     plan = GeneratorPlan(phases=((16, 40),), batch=4, warmup_steps=5)
     trainer = GeneratorTrainer(GEOMETRY, plan)
-    before = validation_psnr(trainer.average, 16, 16)
+    before = validation_psnr(trainer.average, BatchSource(), 16, 16)
     for _ in range(40):
         trainer.step()
-    assert validation_psnr(trainer.average, 16, 16) > before + 2.0
+    assert validation_psnr(trainer.average, BatchSource(), 16, 16) > before + 2.0
 
 
 def test_parser_scores_name_every_region_that_occurs():
-    ious = region_ious(_parser().network, 16, 16)
+    ious = region_ious(_parser().network, BatchSource(), 16, 16)
     assert {"hair", "skin", "background", "mean"} <= set(ious)
     assert all(0.0 <= value <= 1.0 for value in ious.values())
 
@@ -167,13 +169,12 @@ def test_random_features_are_the_same_every_time_and_evenly_weighted():
 
 def test_an_exported_bundle_loads_and_tells_its_origin(tmp_path):
     networks = TrainedNetworks(
-        geometry=GEOMETRY,
+        recipe=RECIPE,
+        source=BatchSource(),
+        pictures=None,
         generator=_generator().average,
-        generator_plan=PLAN,
-        sharpening_plan=SHARPENING_PLAN,
         generator_steps={"supervised": 0},
         parser=_parser().network,
-        parser_plan=PARSER_PLAN,
         parser_steps=0,
     )
     manifest = export_bundle(tmp_path / "tiny", networks, {"demo": {}}, held_out=16)
