@@ -7,10 +7,9 @@ from unittest import mock
 
 import numpy as np
 
-from barber.faces import hair, head
-from barber.faces.canvas import Canvas
-from barber.faces.hair import HairLayers
-from barber.faces.head import HeadFrame
+from barber.faces import face, strands
+from barber.faces.canvas import Canvas, Plane
+from barber.faces.cast import Cast
 from barber.faces.parameters import FaceParams
 from barber.faces.renderer import Rendering, face_params, render, sample_z
 
@@ -26,18 +25,15 @@ def drawn(number: int) -> Rendering:
 @cache
 def bald(number: int) -> Rendering:
     """The same person with neither hair nor its shadow."""
-    paint_face = head.paint_face
+    paint_face = face.paint_face
 
-    def in_full_light(
-        canvas: Canvas, who: FaceParams, frame: HeadFrame, layers: HairLayers
-    ) -> None:
-        layers = mock.Mock(outline=np.full_like(layers.outline, 9), opening=layers.opening)
-        paint_face(canvas, who, frame, layers)
+    def in_full_light(canvas: Canvas, cast: Cast, shadow: Plane) -> None:
+        paint_face(canvas, cast, np.zeros_like(shadow))
 
     with (
-        mock.patch.object(hair, "paint_back_hair"),
-        mock.patch.object(hair, "paint_front_hair"),
-        mock.patch.object(head, "paint_face", in_full_light),
+        mock.patch.object(strands, "paint_back_hair"),
+        mock.patch.object(strands, "paint_front_hair"),
+        mock.patch.object(face, "paint_face", in_full_light),
     ):
         return render(_person(number), SIDE)
 
