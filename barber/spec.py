@@ -49,6 +49,7 @@ class MaskMode(StrEnum):
 
     REALISTIC = "realistic"  # the uncovered region is left to the generator
     FIDELITY = "fidelity"  # the pasted mask is followed everywhere
+    STRICT = "strict"  # as fidelity, but what is uncovered may be anything save what was there
 
 
 class FillMode(StrEnum):
@@ -106,6 +107,10 @@ class TargetParams:
     clamp_photographs: bool = True  # before the parser, which sees renders unclamped (14.9)
     truncate_prefill: bool = True  # of the inpainted hair, keep only what reached 1 (14.15)
     empty_region: EmptyRegion = EmptyRegion.REFUSE
+    # The identity's hat stays in front of hair that is pasted.
+    keep_hat: bool = field(default=False, metadata={LATER: True})
+    # What a source wears as a hat counts as its hair where hair is taken from it.
+    hair_under_hat: bool = field(default=False, metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +144,8 @@ class BlendParams:
     border_erodes: bool = True  # erosion takes the outside of the picture for empty (14.11)
     clamp_soft_masks: bool = False  # no overshoot, so F is not extrapolated (12.3)
     truncate_png: bool = True  # of the composite; otherwise rounded (14.17)
+    # Regions lose a rim in the F mix; otherwise they keep their outline.
+    mix_erodes: bool = field(default=True, metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

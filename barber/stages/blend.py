@@ -123,6 +123,7 @@ def _mixed(
         inputs,
         aligned,
         params.mix_smoothing,
+        erodes=params.mix_erodes,
         border=params.border_erodes,
         clamp=params.clamp_soft_masks,
     )
@@ -134,6 +135,7 @@ def mix(
     aligned: Aligned | None,
     smoothing: int,
     *,
+    erodes: bool = True,
     border: bool = True,
     clamp: bool = False,
 ) -> Tensor:
@@ -147,6 +149,7 @@ def mix(
         inputs: Gives the reconstructions and the regions' labels.
         aligned: The variant to mix; None leaves the identity as it is.
         smoothing: Pixels of morphology at the loss size; 0 for none.
+        erodes: Whether regions are eroded; what gives way to them is dilated in any case.
         border: Whether erosion takes the outside of the picture for empty.
         clamp: Whether the soft masks' overshoot is cut.
     """
@@ -162,8 +165,8 @@ def mix(
     f = masks.lerp(own, aligned.identity.f.to(device), alpha)
 
     for r, source in enumerate(aligned.sources):
-        depth = smoothing
-        if Region.HAIR not in inputs.regions[r].labels:
+        depth = smoothing if erodes else 0
+        if erodes and Region.HAIR not in inputs.regions[r].labels:
             depth = masks.gentle_depth(inside[r], smoothing, geometry, border=border)
 
         def inner_alpha(mask: Tensor, steps: int = depth) -> Tensor:

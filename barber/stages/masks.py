@@ -45,6 +45,12 @@ def covered_by_any(label_map: Tensor, areas: Iterable[Area]) -> Tensor:
     return found
 
 
+def covered_in(label_maps: Sequence[Tensor], areas: Sequence[Area]) -> Tensor:
+    """Bool [N, K, H, W]: what each area covers in the label map that belongs to it."""
+    pairs = zip(label_maps, areas, strict=True)
+    return torch.cat([covered(label_map, area) for label_map, area in pairs], dim=1)
+
+
 def zone(label_map: Tensor, where: Zone) -> Tensor:
     """Bool [N, 1, H, W]: the rows of the lower face; nowhere when there is no nose."""
     assert where is Zone.LOWER_FACE

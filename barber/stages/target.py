@@ -3,7 +3,8 @@
 A mask that somebody painted takes the place of what is composed here; the rest of the method
 follows it as it would follow ours.
 
-Source: method section 11, in the form of 16.3.1 for several regions. Facial holes under the
+Source: method section 11, in the form of 16.3.1 for several regions; the strict mode and the hats
+are ours, see docs/decisions.md. Facial holes under the
 heuristic fill take the nearest label: 11.4 speaks of hair only, and would leave background there.
 """
 
@@ -21,7 +22,9 @@ from barber.labels import Area, Region
 from barber.losses.segmentation import (
     cross_entropy,
     cross_entropy_background_only,
+    cross_entropy_where,
     cross_entropy_without_background,
+    none_of,
 )
 from barber.models.bundle import ModelBundle
 from barber.models.segmenter import Segmenter
@@ -33,6 +36,8 @@ from barber.stages import masks
 from barber.stages.descent import Course, Descent, OnStep, Pass, refuse_non_finite
 from barber.stages.pictures import label_logits, photograph_labels
 from barber.stages.snapshot import Snapshot
+
+_OFFICIAL = TargetParams()
 
 Fill = Callable[[str, Tensor], Tensor]  # phase, label map wanted [1, H, W] -> label map seen
 
@@ -46,12 +51,14 @@ class Composition:
     background: Tensor  # bgmap, int64 [1, H, W]: 0 where background must stay
     removed: Tensor  # bool [1, 1, H, W]
     shown: Tensor  # bool [1, K, H, W]
+    pasted: Tensor  # bool [1, 1, H, W]: where anything was; what a hat hides included
     hidden: Tensor  # OB, bool [1, 1, H, W]
+    taken: frozenset[Region]  # the labels that some region replaces
 
     @property
     def holes(self) -> Tensor:
         """Bool [1, 1, H, W]: what was removed and nothing pasted over."""
-        return self.removed & ~self.shown.any(dim=1, keepdim=True)
+        return self.removed & ~self.pasted
 
     @property
     def facial_holes(self) -> Tensor:
@@ -98,7 +105,7 @@ def target(
         maps[identity.sha256],
         [maps[p.sha256] for p in sources],
         areas,
-        truncate_prefill=params.truncate_prefill,
+        params,
     )
     if params.empty_region is EmptyRegion.REFUSE:
         _check_shown(first, sources, areas)
@@ -106,7 +113,8 @@ def target(
         return _painted_mask(bundle, first, areas, painted)
     if params.fill is FillMode.HEURISTIC:
         return _target_mask(first, masks.fill_from_nearest(first.labels, first.facial_holes), {})
-    passes = 2 if bool(first.hidden.any()) else 1
+    strict = params.mask_mode is MaskMode.STRICT
+    passes = 2 if bool(first.hidden.any()) and not strict else 1
     course = Course(
         StageKind.TARGET,
         steps=passes * params.steps,
@@ -118,7 +126,7 @@ def target(
 
     def fill(phase: str, wanted: Tensor) -> Tensor:
         def evaluate(logits: Tensor) -> dict[str, Tensor]:
-            return fill_losses(logits, wanted, first.background, params.mask_mode)
+            return fill_losses(logits, wanted, first, params.mask_mode)
 
         seen, found = course.once(
             phase, lambda: _optimise(bundle, params, noise, course, phase, evaluate)
@@ -126,15 +134,14 @@ def target(
         losses.update({f"{phase}.{name}": value for name, value in found.items()})
         return seen.to(bundle.device)
 
-    return _target_mask(first, semantic_fill(first, fill), losses)
+    return _target_mask(first, semantic_fill(first, fill, params.mask_mode), losses)
 
 
 def compose_labels(
     identity: Tensor,
     sources: Sequence[Tensor],
     areas: Sequence[Area],
-    *,
-    truncate_prefill: bool = True,
+    params: TargetParams = _OFFICIAL,
 ) -> Composition:
     """Pastes the regions' labels and inpaints what a hair source hides (method 11.1, 11.2).
 
@@ -142,40 +149,60 @@ def compose_labels(
         identity: The identity's label map, int64 [1, H, W].
         sources: The label map of each region's source.
         areas: What each region takes from its source.
-        truncate_prefill: Whether only what the inpainting made wholly hair is hair (14.15).
+        params: Hats, and what the inpainting keeps (14.15).
     """
-    shown = torch.cat(
-        [masks.covered(source, area) for source, area in zip(sources, areas, strict=True)], dim=1
-    )
-    hidden = masks.occluded(identity, sources, areas)
-    pasted = masks.paste(identity, sources, areas)
+    worn = _worn(identity, areas, params)
+    heads = [
+        _bareheaded(source, area) if params.hair_under_hat else source
+        for source, area in zip(sources, areas, strict=True)
+    ]
+    hidden = masks.occluded(identity, heads, areas)
+    composed = torch.where(worn, identity, masks.paste(identity, heads, areas))
+    shown, pasted = (masks.covered_in(maps, areas) & ~worn[:, None] for maps in (sources, heads))
+    if bool(hidden.any()):
+        composed = masks.prefill(composed, hidden, truncate=params.truncate_prefill)
     return Composition(
         identity=identity,
-        labels=(
-            masks.prefill(pasted, hidden, truncate=truncate_prefill)
-            if bool(hidden.any())
-            else pasted
-        ),
-        background=masks.background_map(identity, shown.any(dim=1, keepdim=True)),
+        labels=composed,
+        background=masks.background_map(identity, pasted.any(dim=1, keepdim=True)),
         removed=masks.covered_by_any(identity, areas),
         shown=shown,
+        pasted=pasted.any(dim=1, keepdim=True),
         hidden=hidden,
+        taken=frozenset(label for area in areas for label in area.labels),
     )
 
 
-def semantic_fill(first: Composition, fill: Fill) -> Tensor:
+def _worn(identity: Tensor, areas: Sequence[Area], params: TargetParams) -> Tensor:
+    """Bool [1, H, W]: the identity's hat that stays, which no region is to replace."""
+    if not params.keep_hat or any(Region.HAT in area.labels for area in areas):
+        return torch.zeros_like(identity, dtype=torch.bool)
+    return identity == Region.HAT
+
+
+def _bareheaded(source: Tensor, area: Area) -> Tensor:
+    """The source's label map, with hair in the place of a hat where its hair is taken."""
+    if Region.HAIR not in area.labels or Region.HAT in area.labels:
+        return source
+    return source.masked_fill(source == Region.HAT, int(Region.HAIR))
+
+
+def semantic_fill(first: Composition, fill: Fill, mode: MaskMode = _OFFICIAL.mask_mode) -> Tensor:
     """Lets the generator say what lies in holes and under what is hidden (method 11.3).
 
     Args:
         first: The first composition.
         fill: Finds a code near a wanted label map and returns the label map of its picture. The
             second pass is left out when nothing is hidden: its outcome would not be read.
+        mode: Strict asks once: it has no use for what the generator would put under B's face.
 
     Returns:
         The target label map, int64 [1, H, W].
     """
     behind = fill("fill", first.labels)
     filled = torch.where(first.holes[:, 0], behind, first.labels)
+    if mode is MaskMode.STRICT:
+        return _without_return(first, filled)
     if not bool(first.hidden.any()):
         return filled
     hidden = first.hidden[:, 0]
@@ -183,22 +210,35 @@ def semantic_fill(first: Composition, fill: Fill) -> Tensor:
     return torch.where(hidden & (under != Region.BACKGROUND), under, filled)
 
 
+def _without_return(first: Composition, filled: Tensor) -> Tensor:
+    """Holes in which the generator insists on what was removed take the nearest other label."""
+    taken = masks.among(filled, first.taken)
+    nearest = masks.fill_from_nearest(filled, taken)
+    return torch.where((first.holes & taken)[:, 0], nearest, filled)
+
+
 def fill_losses(
-    logits: Tensor, wanted: Tensor, background: Tensor, mode: MaskMode
+    logits: Tensor, wanted: Tensor, first: Composition, mode: MaskMode
 ) -> dict[str, Tensor]:
     """What a pass of the fill minimises (method 11.3).
 
     Args:
         logits: [1, 16, H, W].
         wanted: Label map int64 [1, H, W].
-        background: bgmap, int64 [1, H, W].
-        mode: Whether the wanted background is followed as well.
+        first: Gives bgmap and the holes.
+        mode: Whether the wanted background is followed as well, and in the holes, too.
     """
+    if mode is MaskMode.STRICT:
+        holes = first.holes[:, 0]
+        return {
+            "cross_entropy": cross_entropy_where(logits, wanted, ~holes)[0],
+            "returned": none_of(logits, first.taken, holes)[0],
+        }
     if mode is MaskMode.FIDELITY:
         return {"cross_entropy": cross_entropy(logits, wanted)[0]}
     return {
         "without_background": cross_entropy_without_background(logits, wanted)[0],
-        "background_only": cross_entropy_background_only(logits, background)[0],
+        "background_only": cross_entropy_background_only(logits, first.background)[0],
     }
 
 

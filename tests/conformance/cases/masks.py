@@ -82,7 +82,7 @@ def _filled(
         wanted.append(labels)
         seen = bench.labels(file, f"g{len(wanted)}")
         logits = PASS_LOGIT * torch.nn.functional.one_hot(seen, REGION_COUNT).float()
-        found = fill_losses(logits.permute(0, 3, 1, 2), labels, first.background, mode)
+        found = fill_losses(logits.permute(0, 3, 1, 2), labels, first, mode)
         losses.append([float(value) for value in found.values()])
         return seen
 

@@ -146,6 +146,21 @@ def test_mix_smoothing_changes_f() -> None:
     assert not torch.equal(shapes[0], shapes[1]) and not torch.equal(shapes[1], shapes[2])
 
 
+def test_regions_that_keep_their_outline_only_dilate_what_gives_way() -> None:
+    bundle, given_inputs = tiny_bundle(), inputs((HAIR, 1, 1))
+    aligned = given_inputs.structure
+    assert aligned is not None
+    whole, rimless = (mix(bundle, given_inputs, aligned, 1, erodes=e) for e in (False, True))
+    geometry = bundle.geometry
+    ht, h2 = (aligned.target.label_map == 10)[:, None], aligned.target.shown
+    a = masks.identity_alpha(aligned.target.removed, ht, 1, geometry)
+    b, c = (masks.region_alpha(mask, 0, geometry) for mask in (ht, h2 & ht))
+    x = masks.lerp(random_code(0).fs.f, aligned.identity.f, a)
+    x = masks.lerp(x, aligned.references[key(1)].f, b)
+    assert torch.equal(masks.lerp(x, random_code(1).fs.f, c), whole)
+    assert not torch.equal(whole, rimless)
+
+
 def thin(label: Region) -> BlendInputs:
     """One region whose target is a bar of three rows, which two steps of erosion would eat."""
     given_inputs = inputs(((label,), 1, 1))

@@ -88,7 +88,8 @@ def test_realistic_mode_leaves_removed_hair_to_the_generator() -> None:
     logits = torch.randn(1, 16, SIDE, SIDE)
     first = compose_labels(head(6), [head(2)], [HAIR])
     realistic, fidelity = (
-        fill_losses(logits, first.labels, first.background, mode) for mode in MaskMode
+        fill_losses(logits, first.labels, first, mode)
+        for mode in (MaskMode.REALISTIC, MaskMode.FIDELITY)
     )
     assert set(realistic) == {"without_background", "background_only"}
     assert set(fidelity) == {"cross_entropy"}
@@ -98,9 +99,75 @@ def test_realistic_mode_leaves_removed_hair_to_the_generator() -> None:
     assert bool(free.any())
     changed.permute(0, 2, 3, 1)[free] += torch.randn(int(free.sum()), 16)
     again, forced = (
-        fill_losses(changed, first.labels, first.background, mode) for mode in MaskMode
+        fill_losses(changed, first.labels, first, mode)
+        for mode in (MaskMode.REALISTIC, MaskMode.FIDELITY)
     )
     assert again == realistic and forced != fidelity
+
+
+def test_strict_mode_lets_holes_be_anything_but_what_was_there() -> None:
+    first = compose_labels(head(6), [head(2)], [HAIR])
+    holes = first.holes[:, 0]
+
+    def losses(logits: Tensor) -> dict[str, Tensor]:
+        return fill_losses(logits, first.labels, first, MaskMode.STRICT)
+
+    logits = torch.zeros(1, 16, SIDE, SIDE)
+    plain = losses(logits)
+    assert plain["returned"].item() == pytest.approx(-np.log(15 / 16))
+    skin, hair = logits.clone(), logits.clone()
+    skin[:, Region.SKIN] += 4.0 * holes
+    hair[:, Region.HAIR] += 4.0 * holes
+    assert losses(skin)["returned"] < plain["returned"] < losses(hair)["returned"]
+    assert losses(skin)["cross_entropy"] == plain["cross_entropy"]  # of the holes nothing is asked
+
+
+def test_strict_mode_asks_once_and_hair_that_comes_back_gives_way_to_its_neighbours() -> None:
+    first = compose_labels(head(6), [head(2)], [HAIR])
+    phases: list[str] = []
+
+    def fill(phase: str, wanted: Tensor) -> Tensor:
+        phases.append(phase)
+        return filled(Region.HAIR)
+
+    found = semantic_fill(first, fill, MaskMode.STRICT)
+    assert phases == ["fill"] and bool(first.hidden.any())
+    in_holes = set(found[first.holes[:, 0]].tolist())
+    assert in_holes <= {int(Region.BACKGROUND), int(Region.SKIN)} and in_holes
+    assert torch.equal(found[~first.holes[:, 0]], first.labels[~first.holes[:, 0]])
+
+
+def hatted(hair_rows: int) -> Tensor:
+    """A head whose upper two rows of hair are under a hat, which is one pixel wider."""
+    labels = head(hair_rows)
+    labels[:, 1:4, 3:13] = Region.HAT
+    return labels
+
+
+def test_hat_of_the_identity_stays_in_front_of_what_is_pasted_if_wanted() -> None:
+    kept, covered = (
+        compose_labels(hatted(5), [head(6)], [HAIR], replace(QUICK, keep_hat=keep))
+        for keep in (True, False)
+    )
+    hat = hatted(5) == Region.HAT
+    assert bool((kept.labels[hat] == Region.HAT).all())
+    assert not bool(kept.shown[0, 0][hat[0]].any())
+    assert bool((covered.labels[:, 2:4, 4:12] == Region.HAIR).all())
+    both = Area(labels=(Region.HAIR, Region.HAT))
+    replaced = compose_labels(hatted(5), [head(6)], [both], replace(QUICK, keep_hat=True))
+    assert not bool((replaced.labels == Region.HAT).any())
+
+
+def test_hair_under_a_sources_hat_is_hair_that_the_source_does_not_show() -> None:
+    hat = hatted(5) == Region.HAT
+    plain, guessed = (
+        compose_labels(head(5), [hatted(5)], [HAIR], replace(QUICK, hair_under_hat=under))
+        for under in (False, True)
+    )
+    assert bool((guessed.labels[hat] == Region.HAIR).all())
+    assert not bool((plain.labels[hat] == Region.HAIR).all())
+    assert torch.equal(guessed.shown, plain.shown)  # its F is not its hair's there
+    assert not bool(guessed.holes[0, 0][hat[0]].any())
 
 
 def test_heuristic_fill_gives_facial_holes_the_label_around_them() -> None:
