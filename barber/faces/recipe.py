@@ -56,7 +56,7 @@ def _phases(f_size: int, side: int) -> tuple[tuple[int, int], ...]:
 
 DRAWN = recipe_for(128)  # of the bundle that ships
 # Stage params that suit this bundle, tuned on held-out pairs: its w spreads wider than FFHQ's, so
-# rates are higher and steps fewer; random features hold colours badly, so blend adds a pixel term.
+# rates are higher and steps fewer; random features hold colours badly, so the pixels weigh more.
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
         "reconstruct": {
@@ -64,15 +64,23 @@ PRESETS: dict[str, dict[str, Any]] = {
             "fs_steps": 60,
             "w_plus_rate": 0.1,
             "fs_rate": 0.05,
+            "l2_weight": 3.0,
         },
-        "target": {"mask_mode": "fidelity", "steps": 30, "rate": 0.1},
+        "target": {
+            "mask_mode": "strict",
+            "steps": 30,
+            "rate": 0.1,
+            "keep_hat": True,
+            "hair_under_hat": True,
+        },
         "align": {"identity_steps": 40, "reference_steps": 40, "rate": 0.1},
         "blend": {
             "steps": 40,
             "rate": 0.1,
-            "mix_smoothing": 1,
+            "mix_smoothing": 2,
+            "mix_erodes": False,
             "mask_smoothing": 1,
-            "pixel_weight": 2.0,
+            "pixel_weight": 8.0,
         },
     }
 }

@@ -22,7 +22,7 @@ def bundle():
 
 
 def test_it_is_small_and_of_the_trained_geometry(bundle):
-    assert sum(record.bytes for record in bundle.manifest.files.values()) < 6_000_000
+    assert sum(record.bytes for record in bundle.manifest.files.values()) < 8_000_000
     assert bundle.geometry == DRAWN.geometry
 
 
@@ -32,7 +32,7 @@ def test_its_origin_names_no_foreign_weight(bundle):
 
 
 def test_the_demo_preset_can_be_read(bundle):
-    assert preset_params("demo", bundle.presets).target.mask_mode is MaskMode.FIDELITY
+    assert preset_params("demo", bundle.presets).target.mask_mode is MaskMode.STRICT
 
 
 def test_rendering_from_f_equals_the_whole_pass(bundle):
@@ -44,7 +44,7 @@ def test_rendering_from_f_equals_the_whole_pass(bundle):
 
 def test_generator_draws_held_out_people_as_well_as_promised(bundle):
     promised = bundle.manifest.scores["generator_psnr_db"]
-    assert promised > 22.0
+    assert promised > 21.5
     assert validation_psnr(bundle.generator, BatchSource(), 128, 48) == pytest.approx(
         promised, abs=1.0
     )
@@ -52,7 +52,7 @@ def test_generator_draws_held_out_people_as_well_as_promised(bundle):
 
 def test_parser_reads_held_out_people_as_well_as_promised(bundle):
     promised = bundle.manifest.scores["parser_iou_hair"]
-    assert promised > 0.93
+    assert promised > 0.95
     found = region_ious(bundle.segmenter, BatchSource(), bundle.geometry.label_size, 16)["hair"]
     assert found == pytest.approx(promised, abs=0.03)
 
