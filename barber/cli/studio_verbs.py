@@ -13,6 +13,7 @@ from barber.cli.photograph_verbs import photograph_options
 from barber.cli.pictures import Pictures
 from barber.cli.preflight_options import finding_line, preflight_options, worth_telling
 from barber.errors import InputError, StageError
+from barber.faces.curves import draw_curves
 from barber.faces.gallery import write_faces
 from barber.faces.sheets import write_sheets
 from barber.interrupts import loading
@@ -291,6 +292,15 @@ def sheets(folder: Path, as_json: bool) -> None:
     """Draw contact sheets: people, kinds of hair, sweeps of parameters, true composites."""
     files = [str(path) for path in write_sheets(folder)]
     click.echo(json.dumps({"files": files}) if as_json else "\n".join(files))
+
+
+@faces.command("curves")
+@click.argument("run", type=FILE)
+@click.argument("out", type=FILE)
+def curves(run: Path, out: Path) -> None:
+    """Draw how the training in RUN went, as OUT.svg."""
+    out.write_text(draw_curves(run), encoding="utf-8")
+    click.echo(f"{out}")
 
 
 @faces.command("train")
