@@ -73,7 +73,7 @@ def test_every_field_filters_and_the_overview_leads_to_the_jobs_of_a_cause(conso
         ("failed_in=wash", "'wash' is unknown"),
         ("sort=best", "'best' is unknown"),
         ("text=ab", "3 to 200 characters"),
-        ("text=%00%00%00", "character 0"),
+        ("text=%00%00%00", "a character that is none"),
         ("batch=x", "'x' is no id"),
         ("batch=77", "no batch 77"),
         ("priority=high", "'high' is none"),
