@@ -24,12 +24,13 @@ modes: $(READY)  ## run every mode on drawn people and draw a contact sheet
 
 test: $(READY)  ## unit, conformance, integration and browser tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/unit
-	@OMP_NUM_THREADS=1 $(WHOLE_FILES) -n 4 -m "not slow" \
+	@OMP_NUM_THREADS=1 $(WHOLE_FILES) -n 5 -m "not slow" --durations 12 \
 	    tests/conformance tests/integration tests/browser
 
 slow: $(READY)  ## what `make test` leaves out: other brokers, the demo, chaos, a large photograph
 	@OMP_NUM_THREADS=1 $(WHOLE_FILES) -n 3 -m slow \
-	    tests/integration tests/conformance/test_vectors.py -k "integration or face_alignment"
+	    tests/integration tests/conformance/test_vectors.py \
+	    -k "integration or face_alignment or (trajectory_256 and (w_plus_a or fs_a))"
 
 check: $(READY)  ## ruff, mypy strict, import contracts
 	@$(BIN)/ruff check --quiet

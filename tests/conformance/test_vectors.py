@@ -15,10 +15,9 @@ from tests.conformance.compare import Value, Verdict, judge
 from tests.conformance.conftest import VECTORS
 from tests.conformance.vectors import Entry, SetError, VectorSet
 
-# Minutes each, but for a photograph of 23 megapixels whose margin is blurred; of the small
-# trajectory the first reconstruction is run with the quick ones.
+# Minutes each, but for a photograph of 23 megapixels whose margin is blurred and the first
+# reconstruction of the small trajectory, which `make slow` runs.
 SLOW = r"generator_(512|1024)\.npz:.*|trajectory_\d+\.npz:.*|face_alignment\.npz:shrink_.*"
-NOT_SO_SLOW = r"trajectory_256\.npz:(loss/)?(w_plus|fs)_{first}(_.*)?"
 
 
 def entries() -> list[Entry]:
@@ -30,14 +29,11 @@ def entries() -> list[Entry]:
 
 
 def params() -> Iterator[object]:
-    every = entries()
-    pictures = [m[1] for e in every if (m := re.fullmatch(r"w_plus_(\w)", e.name))]
-    quick = NOT_SO_SLOW.format(first=pictures[0] if pictures else "a")
-    for entry in every:
+    for entry in entries():
         if not entry.is_input:
             name = f"{entry.file}:{entry.name}"
-            slow = re.fullmatch(SLOW, name) and not re.fullmatch(quick, name)
-            yield pytest.param(entry, id=name, marks=[pytest.mark.slow] if slow else [])
+            slow = [pytest.mark.slow] if re.fullmatch(SLOW, name) else []
+            yield pytest.param(entry, id=name, marks=slow)
 
 
 class Results:
