@@ -76,6 +76,7 @@ def told(system, job_id, kind):
     return [event for event in system.job(job_id).events if event.kind == kind]
 
 
+@pytest.mark.slow
 def test_killed_stage_goes_on_and_makes_the_same_bytes_and_a_leaving_worker_hands_over(
     settings, tmp_path
 ):
