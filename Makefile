@@ -24,7 +24,7 @@ modes: $(READY)  ## run every mode on drawn people and draw a contact sheet
 
 test: $(READY)  ## unit, conformance, integration and browser tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/unit
-	@OMP_NUM_THREADS=1 $(WHOLE_FILES) -n 5 -m "not slow" --durations 12 \
+	@OMP_NUM_THREADS=1 $(WHOLE_FILES) -n 4 -m "not slow" --durations 12 \
 	    tests/browser tests/conformance tests/integration
 
 slow: $(READY)  ## what `make test` leaves out: other brokers, the demo, chaos, a large photograph

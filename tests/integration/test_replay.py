@@ -122,6 +122,7 @@ def queued(server_url: str, folder: Path, place: Path) -> bytes:
     return png.read_bytes()
 
 
+@pytest.mark.slow
 def test_replay_of_a_changed_picture_tells_how_far_it_is_off(
     folder: Path, composed: bytes, tmp_path: Path
 ) -> None:

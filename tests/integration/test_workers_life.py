@@ -153,6 +153,7 @@ def test_process_is_replaced_when_it_has_done_enough_or_holds_too_much(system, e
     assert worker.running
 
 
+@pytest.mark.slow
 def test_drain_hands_back_what_is_not_done_and_gives_up_on_what_hangs(system, employ):
     leaving = employ("leaving", chaos="stage_s=8", drain_s=1.0)
     first = row_of(system, "leaving").pid

@@ -89,6 +89,7 @@ def flat(system, job_id):
     return [end for ends in outcomes(system.job(job_id)).values() for end in ends]
 
 
+@pytest.mark.slow
 def test_damaged_weights_stop_the_worker_with_a_sentence(database_url, tmp_path):
     write_tiny_bundle(tmp_path / "bundle")
     home, bundle = tmp_path / "home", str(tmp_path / "bundle")
