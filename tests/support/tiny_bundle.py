@@ -41,6 +41,18 @@ SEGMENTER_WIDTHS = SegmenterWidths(
     stem_stride=1,
     pool=False,
 )
+# Of a parser that is trained: 16 where the trunk first halves, see barber.faces.parser_training.
+TRAINED_WIDTHS = SegmenterWidths(
+    trunk=(16, 16, 16, 16),
+    context=8,
+    fusion=8,
+    fusion_mid=8,
+    head=8,
+    aux_head=8,
+    stem_kernel=3,
+    stem_stride=1,
+    pool=False,
+)
 VGG_WIDTHS = VGGWidths(((8, 1), (12, 1), (16, 1), (16, 1)))
 NOISE_STRENGTH = 0.05
 # These labels get more contrast, so that they cover most of every label map, as on real portraits.

@@ -25,7 +25,7 @@ from barber.faces.training import resume, save_checkpoint
 from barber.geometry import Geometry
 from barber.labels import Region
 from barber.models.bundle import ModelBundle
-from barber.models.segmenter import SegmenterWidths
+from tests.support.tiny_bundle import TRAINED_WIDTHS as WIDTHS
 
 GEOMETRY = Geometry(
     image_size=32,
@@ -43,17 +43,6 @@ RECIPE = Recipe(
         steps=4, side=32, batch=4, critic_alone=1, critic_channels=(4, 8, 8), warmup_steps=1
     ),
     parser=ParserPlan(steps=4, side=16, batch=4),
-)
-WIDTHS = SegmenterWidths(
-    trunk=(16, 16, 16, 16),
-    context=8,
-    fusion=8,
-    fusion_mid=8,
-    head=8,
-    aux_head=8,
-    stem_kernel=3,
-    stem_stride=1,
-    pool=False,
 )
 COUNT = 24
 

@@ -28,8 +28,8 @@ from barber.faces.training import resume, save_checkpoint
 from barber.geometry import Geometry
 from barber.losses.perceptual import Perceptual
 from barber.models.bundle import ModelBundle
-from barber.models.segmenter import SegmenterWidths
 from barber.models.stylegan2 import Noise
+from tests.support.tiny_bundle import TRAINED_WIDTHS as WIDTHS
 
 GEOMETRY = Geometry(
     image_size=32,
@@ -41,17 +41,6 @@ GEOMETRY = Geometry(
     loss_size=16,
 )
 PLAN = GeneratorPlan(phases=((16, 2), (32, 4)), batch=2, warmup_steps=2)
-WIDTHS = SegmenterWidths(
-    trunk=(16, 16, 16, 16),
-    context=8,
-    fusion=8,
-    fusion_mid=8,
-    head=8,
-    aux_head=8,
-    stem_kernel=3,
-    stem_stride=1,
-    pool=False,
-)
 PARSER_PLAN = ParserPlan(steps=6, side=16, batch=4)
 SHARPENING_PLAN = SharpeningPlan(
     steps=6, side=32, batch=4, critic_alone=1, r1_every=2, critic_channels=(4, 8, 8), warmup_steps=1
