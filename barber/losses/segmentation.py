@@ -21,12 +21,12 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 def cross_entropy_without_background(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean over the pixels that are not labelled background: [N]."""
-    return _mean_over(_per_pixel(logits, labels), labels != Region.BACKGROUND)
+    return cross_entropy_where(logits, labels, labels != Region.BACKGROUND)
 
 
 def cross_entropy_background_only(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean over the pixels labelled background: [N]."""
-    return _mean_over(_per_pixel(logits, labels), labels == Region.BACKGROUND)
+    return cross_entropy_where(logits, labels, labels == Region.BACKGROUND)
 
 
 def cross_entropy_where(logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:

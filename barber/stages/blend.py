@@ -166,8 +166,8 @@ def mix(
 
     for r, source in enumerate(aligned.sources):
         depth = smoothing if erodes else 0
-        if erodes and Region.HAIR not in inputs.regions[r].labels:
-            depth = masks.gentle_depth(inside[r], smoothing, geometry, border=border)
+        if Region.HAIR not in inputs.regions[r].labels:
+            depth = masks.gentle_depth(inside[r], depth, geometry, border=border)
 
         def inner_alpha(mask: Tensor, steps: int = depth) -> Tensor:
             return masks.region_alpha(mask, steps, geometry, border=border, clamp=clamp)

@@ -4,8 +4,8 @@ A mask that somebody painted takes the place of what is composed here; the rest 
 follows it as it would follow ours.
 
 Source: method section 11, in the form of 16.3.1 for several regions; the strict mode and the hats
-are ours, see docs/decisions.md. Facial holes under the
-heuristic fill take the nearest label: 11.4 speaks of hair only, and would leave background there.
+are ours, see docs/decisions.md. Facial holes under the heuristic fill take the nearest label: 11.4
+speaks of hair only, and would leave background there.
 """
 
 from __future__ import annotations
