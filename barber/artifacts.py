@@ -40,7 +40,7 @@ class FSCode:
     """A code in FS space. Rows of `s` below the split are carried along, without influence."""
 
     f: Tensor  # float32 [N, C, side, side], the structure tensor; with the RGB skip [N, C + 3, ..]
-    s: Tensor  # float32 [N, L, D]
+    s: Tensor  # float32 [N, L, D]; [P, L, D] where parts of one picture have their own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +146,9 @@ class Blend:
     kind: ClassVar[StageKind] = StageKind.BLEND
     image: Pixels  # uint8 [R, R, 3]
     fs: FSCode
-    weights: Mapping[PortraitKey, Tensor]  # u per portrait, identity first, float32 [L, D]; sum 1
+    # u per portrait, identity first, float32 [L, D]; sum 1, or each in its own part of the picture.
+    weights: Mapping[PortraitKey, Tensor]
+    shares: Tensor | None = None  # float32 [1, P, H, W]: of each S at every place; None for one S
     losses: Mapping[str, float] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()  # loss terms left out because their mask was empty
 
@@ -154,6 +156,8 @@ class Blend:
         names = list(self.weights)
         tensors = {"image": torch.from_numpy(self.image), "f": self.fs.f, "s": self.fs.s}
         tensors |= {f"weights.{i}": self.weights[name] for i, name in enumerate(names)}
+        if self.shares is not None:
+            tensors["shares"] = self.shares
         meta = {"losses": self.losses, "weights": names, "dropped": list(self.dropped)}
         return pack(tensors, meta)
 
@@ -165,6 +169,7 @@ class Blend:
             image=t["image"].numpy(),
             fs=FSCode(f=t["f"], s=t["s"]),
             weights=weights,
+            shares=t.get("shares"),
             losses=meta["losses"],
             dropped=tuple(meta["dropped"]),
         )

@@ -66,7 +66,7 @@ def parameters(params: StageParams) -> tuple[Parameter, ...]:
         hints = get_type_hints(type(mine))
         for field in fields(mine):
             value, default = getattr(mine, field.name), getattr(theirs, field.name)
-            limits = _limits(hints[field.name], field.name)
+            limits = _limits(hints[field.name], field.name, default)
             found.append(
                 Parameter(
                     stage=stage.name, name=field.name, value=value, official=default, **limits
@@ -99,7 +99,7 @@ def written(value: Any) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def _limits(kind: Any, name: str) -> dict[str, Any]:
+def _limits(kind: Any, name: str, default: Any) -> dict[str, Any]:
     """As `StageParams.from_json` checks them."""
     if kind is bool:
         return {"kind": "flag", "choices": ("true", "false")}
@@ -107,6 +107,6 @@ def _limits(kind: Any, name: str) -> dict[str, Any]:
         return {"kind": "choice", "choices": tuple(kind)}
     whole = "whole" if kind is int else "number"
     if name.endswith("steps"):
-        return {"kind": whole, "least": 1, "most": MAX_STEPS}
-    most = MAX_SMOOTHING_PX if name.endswith("smoothing") else MAX_NUMBER
+        return {"kind": whole, "least": 0 if default == 0 else 1, "most": MAX_STEPS}
+    most = MAX_SMOOTHING_PX if name.endswith(("smoothing", "margin")) else MAX_NUMBER
     return {"kind": whole, "least": 0, "most": most}

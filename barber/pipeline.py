@@ -31,8 +31,9 @@ from barber.models.stylegan2 import Noise
 from barber.plan import ArtifactKey, PlannedStage, Role, StageKind, Variant, plan, sources, variants
 from barber.spec import EmptyRegion, JobSpec, PortraitKey, TargetParams
 from barber.stages.align import align
-from barber.stages.blend import Aligned, BlendInputs, blend
+from barber.stages.blend import blend
 from barber.stages.descent import OnStep, StepReport, refuse_non_finite
+from barber.stages.mix import Aligned, BlendInputs
 from barber.stages.pictures import photograph_labels
 from barber.stages.reconstruct import reconstruct
 from barber.stages.snapshot import Snapshot

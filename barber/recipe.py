@@ -239,7 +239,10 @@ def steps(stage: PlannedStage, params: StageParams, losses: Iterable[str]) -> di
             own, other = params.align.identity_steps, params.align.reference_steps
             return {str(stage.role): other if reference else own}
         case StageKind.BLEND:
-            return {"appearance": params.blend.steps}
+            refined = {name for name in names if name.startswith("refine.")}
+            sought = {*names} - refined - ({"total"} if refined else set())
+            appearance = {"appearance": params.blend.steps} if sought else {}
+            return appearance | ({"refine": params.blend.refine_steps} if refined else {})
 
 
 def differences(before: Environment, now: Environment) -> list[str]:

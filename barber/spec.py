@@ -146,6 +146,13 @@ class BlendParams:
     truncate_png: bool = True  # of the composite; otherwise rounded (14.17)
     # Regions lose a rim in the F mix; otherwise they keep their outline.
     mix_erodes: bool = field(default=True, metadata={LATER: True})
+    # Each region is rendered with an S of its own; otherwise one S serves the whole picture.
+    regional_s: bool = field(default=False, metadata={LATER: True})
+    # F is sought once more, against the photographs' own pixels wherever they show the composite.
+    refine_steps: int = field(default=0, metadata={LATER: True})
+    refine_rate: float = field(default=0.01, metadata={LATER: True})
+    refine_l2_weight: float = field(default=1.0, metadata={LATER: True})  # beside LPIPS
+    refine_margin: int = field(default=1, metadata={LATER: True})  # px of label map at outlines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,7 +361,7 @@ def _overlay(base: T, data: Mapping[str, Any], *, where: str) -> T:
     """A copy of the params dataclass `base` with the named values replaced and checked."""
     assert is_dataclass(base) and not isinstance(base, type)
     hints = get_type_hints(type(base))
-    known = {f.name for f in fields(base)}
+    known = {f.name: f.default for f in fields(base)}
     changes: dict[str, Any] = {}
     for name, value in data.items():
         place = f"{where}.{name}".removeprefix(".")
@@ -366,11 +373,12 @@ def _overlay(base: T, data: Mapping[str, Any], *, where: str) -> T:
                 raise InputError(f"{place} must be an object of parameters, not {value!r}")
             changes[name] = _overlay(current, value, where=place)
         else:
-            changes[name] = _checked(hints[name], value, where=place)
+            fewest = 0 if known[name] == 0 else 1  # a loop that is off unless asked for
+            changes[name] = _checked(hints[name], value, where=place, fewest_steps=fewest)
     return replace(base, **changes)
 
 
-def _checked(kind: Any, value: Any, *, where: str) -> Any:
+def _checked(kind: Any, value: Any, *, where: str, fewest_steps: int) -> Any:
     """`value` as `kind`; numbers must be finite and not negative, step counts whole."""
     if kind is bool:
         if not isinstance(value, bool):
@@ -389,8 +397,8 @@ def _checked(kind: Any, value: Any, *, where: str) -> Any:
         raise InputError(f"{where} is {value!r}: a finite {number} from 0 up is needed")
     if value > MAX_NUMBER:
         raise InputError(f"{where} is {value!r}: a number up to {MAX_NUMBER:g} is needed")
-    if where.endswith("steps") and not 1 <= value <= MAX_STEPS:
-        raise InputError(f"{where} is {value!r}: give from 1 to {MAX_STEPS} steps")
-    if where.endswith("smoothing") and value > MAX_SMOOTHING_PX:
+    if where.endswith("steps") and not fewest_steps <= value <= MAX_STEPS:
+        raise InputError(f"{where} is {value!r}: give from {fewest_steps} to {MAX_STEPS} steps")
+    if where.endswith(("smoothing", "margin")) and value > MAX_SMOOTHING_PX:
         raise InputError(f"{where} is {value!r}: at most {MAX_SMOOTHING_PX} pixels are possible")
     return kind(value)

@@ -81,6 +81,10 @@ PRESETS: dict[str, dict[str, Any]] = {
             "mix_erodes": False,
             "mask_smoothing": 1,
             "pixel_weight": 8.0,
+            "regional_s": True,
+            "refine_steps": 60,
+            "refine_rate": 0.1,
+            "refine_l2_weight": 10.0,
         },
     }
 }

@@ -141,10 +141,10 @@ def modulated_conv(
     Args:
         x: [N, I, H, W].
         weight: [O, I, k, k], unscaled.
-        style: [N, I], already times the scale.
+        style: [N, I], already times the scale; or [N, I, H, W], one for every place.
         blur_kernel: [4, 4] to upsample by two, or None.
     """
-    x = x * style[:, :, None, None]
+    x = x * (style if style.ndim == 4 else style[:, :, None, None])
     if blur_kernel is None:
         return convolve(x, weight, padding=weight.shape[-1] // 2)
     return blur(convolve(x, weight.transpose(0, 1), stride=2, transposed=True), blur_kernel)
@@ -158,11 +158,26 @@ def finish(x: Tensor, factor: Tensor, noise: Tensor | None, bias: Tensor) -> Ten
 
     Args:
         x: [N, O, H, W].
-        factor: [N, O].
+        factor: [N, O]; or [N, O, H, W], one for every place.
         noise: [N or 1, 1, H, W] already times its strength, or None.
         bias: [O].
     """
-    y = torch.addcmul(bias[None, :, None, None] * GAIN, x, (factor * GAIN)[:, :, None, None])
+    by_place = factor if factor.ndim == 4 else factor[:, :, None, None]
+    y = torch.addcmul(bias[None, :, None, None] * GAIN, x, by_place * GAIN)
     if noise is not None:
         y += noise * GAIN
     return functional.leaky_relu_(y, LEAK)
+
+
+def spread(values: Tensor, shares: Tensor, side: int) -> Tensor:
+    """Values that belong to parts of the picture, as a map: [1, C, side, side].
+
+    Args:
+        values: [K, C], one row for each part.
+        shares: [1, K, h, h], what each part has of every place; they sum to one.
+        side: Of the map.
+    """
+    here = functional.interpolate(
+        shares, size=(side, side), mode="bilinear", align_corners=False, antialias=True
+    )
+    return torch.einsum("nkhw,kc->nchw", here, values).contiguous(memory_format=torch.channels_last)

@@ -185,10 +185,19 @@ class StyledConv(nn.Module):
         self.noise = NoiseInjection()
         self.activate = ChannelBias(outputs)
 
-    def forward(self, x: Tensor, row: Tensor, plane: Tensor | None) -> Tensor:
-        """[N, I, H, W] with a row [N, D] and a noise plane to [N, O, H', W']."""
+    def forward(
+        self, x: Tensor, row: Tensor, plane: Tensor | None, shares: Tensor | None = None
+    ) -> Tensor:
+        """[N, I, H, W] with a row [N, D] and a noise plane to [N, O, H', W'].
+
+        With shares [1, K, h, h] the row is [K, D], one for each part of the picture.
+        """
         style = self.conv.style(row)
         factor = ops.demodulation(self.conv.weight[0], style)
+        if shares is not None:
+            side = x.shape[-1]
+            style = ops.spread(style, shares, side)
+            factor = ops.spread(factor, shares, side if self.conv.blur is None else 2 * side)
         noise = None if plane is None else plane * self.noise.weight
         return ops.finish(self.conv(x, style), factor, noise, self.activate.bias)
 
@@ -202,9 +211,17 @@ class ToRGB(nn.Module):
         self.upsample = Blur() if upsample else None
         self.conv = ModulatedConv(channels, 3, 1, style_dim)
 
-    def forward(self, x: Tensor, row: Tensor, skip: Tensor | None) -> Tensor:
-        """[N, C, r, r], row [N, D] and skip [N, 3, r/2, r/2] or None to [N, 3, r, r]."""
-        rgb: Tensor = self.conv(x, self.conv.style(row)) + self.bias
+    def forward(
+        self, x: Tensor, row: Tensor, skip: Tensor | None, shares: Tensor | None = None
+    ) -> Tensor:
+        """[N, C, r, r], row [N, D] and skip [N, 3, r/2, r/2] or None to [N, 3, r, r].
+
+        Shares as in `StyledConv`.
+        """
+        style = self.conv.style(row)
+        if shares is not None:
+            style = ops.spread(style, shares, x.shape[-1])
+        rgb: Tensor = self.conv(x, style) + self.bias
         if skip is None or self.upsample is None:
             return rgb
         return rgb + ops.upsample_skip(skip, self.upsample.kernel)
@@ -280,21 +297,26 @@ class Generator(nn.Module):
             skip = self._to_rgb(layer, x, w_plus, skip) if carry_skip else None
         return x if skip is None else torch.cat([x, skip], dim=1)
 
-    def render(self, f: Tensor, w_plus: Tensor, noise: Noise) -> Tensor:
+    def render(
+        self, f: Tensor, w_plus: Tensor, noise: Noise, shares: Tensor | None = None
+    ) -> Tensor:
         """Continues from F: a signed, unclamped picture [N, 3, R, R].
 
         Args:
             f: [N, C, f, f], or [N, C + 3, f, f] with the RGB skip, as `structure` returns it.
-            w_plus: [N, L, D]; only rows from `geometry.split_row` on have an influence.
+            w_plus: [N, L, D]; only rows from `geometry.split_row` on have an influence. With
+                shares [K, L, D], one code for each part of one picture.
             noise: Where the planes come from.
+            shares: [1, K, h, h], what each part has of every place, summing to one; None when one
+                code holds everywhere. Inside a part the picture is that of its code.
         """
         self._check(w_plus, self.geometry.rows)
         channels = self.geometry.f_channels
         x = f[:, :channels].contiguous(memory_format=torch.channels_last)
         skip: Tensor | None = f[:, channels:] if f.shape[1] > channels else None
         for layer in range(self.geometry.f_layer + 1, self.geometry.last_layer + 1):
-            x = self._convolve(layer, x, w_plus, noise)
-            skip = self._to_rgb(layer, x, w_plus, skip)
+            x = self._convolve(layer, x, w_plus, noise, shares)
+            skip = self._to_rgb(layer, x, w_plus, skip, shares)
         assert skip is not None  # Geometry keeps F below the image size
         return skip
 
@@ -317,14 +339,23 @@ class Generator(nn.Module):
         x = self._first_activation(w_plus, noise)
         return x, self.to_rgb1(x, w_plus[:, 1], None)
 
-    def _convolve(self, layer: int, x: Tensor, w_plus: Tensor, noise: Noise) -> Tensor:
+    def _convolve(
+        self, layer: int, x: Tensor, w_plus: Tensor, noise: Noise, shares: Tensor | None = None
+    ) -> Tensor:
         """Both convolutions of a layer (1 is 8x8): rows 2*layer - 1 and 2*layer."""
         for row in (2 * layer - 1, 2 * layer):
-            plane = noise.plane(self.noises[row], w_plus.shape[0])
-            x = self.convs[row - 1](x, w_plus[:, row], plane)
+            plane = noise.plane(self.noises[row], x.shape[0])
+            x = self.convs[row - 1](x, w_plus[:, row], plane, shares)
         return x
 
-    def _to_rgb(self, layer: int, x: Tensor, w_plus: Tensor, skip: Tensor | None) -> Tensor:
+    def _to_rgb(
+        self,
+        layer: int,
+        x: Tensor,
+        w_plus: Tensor,
+        skip: Tensor | None,
+        shares: Tensor | None = None,
+    ) -> Tensor:
         """The layer's RGB: row 2*layer + 1, shared with the next layer's upsampling."""
-        rgb: Tensor = self.to_rgbs[layer - 1](x, w_plus[:, 2 * layer + 1], skip)
+        rgb: Tensor = self.to_rgbs[layer - 1](x, w_plus[:, 2 * layer + 1], skip, shares)
         return rgb

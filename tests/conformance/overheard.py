@@ -10,7 +10,7 @@ from unittest.mock import patch
 from torch import Tensor
 
 from barber.spec import MaskMode
-from barber.stages import blend, masks, target
+from barber.stages import appearance, masks, target
 from barber.stages.target import Composition, Fill, semantic_fill
 
 
@@ -52,7 +52,7 @@ def filling() -> Iterator[None]:
 def blending() -> Iterator[dict[str, Any]]:
     """Under "terms" the likenesses with their masks, under "weights" t after the last update."""
     heard: dict[str, Any] = {}
-    loss_terms, project = blend.loss_terms, blend.project_to_simplex
+    loss_terms, project = appearance.loss_terms, appearance.project_to_simplex
 
     def terms(*given: Any, **named: Any) -> Any:
         found = loss_terms(*given, **named)
@@ -65,7 +65,7 @@ def blending() -> Iterator[dict[str, Any]]:
         return projected
 
     with (
-        patch.object(blend, "loss_terms", terms),
-        patch.object(blend, "project_to_simplex", projection),
+        patch.object(appearance, "loss_terms", terms),
+        patch.object(appearance, "project_to_simplex", projection),
     ):
         yield heard

@@ -85,7 +85,7 @@ def composed(spec: JobSpec, people: list[Portrait] | None = None) -> Composition
 def show(patch: pytest.MonkeyPatch, *kinds: str) -> None:
     """Has the parser see these label maps in the first portraits."""
     seen = {p.sha256: LABEL_MAPS[kind] for p, kind in zip(portraits(3), kinds, strict=False)}
-    for stage in ("target", "blend"):
+    for stage in ("target", "appearance", "refine"):
         patch.setattr(
             f"barber.stages.{stage}.photograph_labels", lambda _, p, **how: seen[p.sha256]
         )
@@ -101,11 +101,16 @@ KINDS = st.sampled_from(sorted(LABEL_MAPS))
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-@given(KINDS, KINDS, KINDS)
-def test_no_label_maps_lead_to_a_number_that_is_not_finite(one: str, two: str, three: str) -> None:
+@given(KINDS, KINDS, KINDS, st.booleans())
+def test_no_label_maps_lead_to_a_number_that_is_not_finite(
+    one: str, two: str, three: str, ours: bool
+) -> None:
+    params = ONE_STEP
+    if ours:
+        params = replace(params, blend=replace(params.blend, regional_s=True, refine_steps=1))
     with pytest.MonkeyPatch.context() as patch:
         show(patch, one, two, three)
-        found = composed(job((HAIR, 1, 2), params=ONE_STEP, noise=NoiseMode.ZERO))
+        found = composed(job((HAIR, 1, 2), params=params, noise=NoiseMode.ZERO))
     assert_finite(found)
     shares = torch.stack(list(found.blend.weights.values()))
     assert torch.allclose(shares.sum(dim=0), torch.ones_like(shares[0]))

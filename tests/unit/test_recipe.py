@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from barber.errors import InputError
 from barber.labels import Region
 from barber.plan import METHOD_VERSION, StageKind, plan
 from barber.recipe import RECIPE_VERSION, PortraitOrigin, Recipe, differences, read_origins, steps
-from barber.spec import JobSpec, PortraitKey, RegionEdit
+from barber.spec import BlendParams, JobSpec, PortraitKey, RegionEdit
 
 HERE = {"device": "cpu", "torch": "2.15", "method": str(METHOD_VERSION)}
 IDENTITY, HAIR = PortraitKey("1" * 64), PortraitKey("2" * 64)
@@ -71,6 +72,10 @@ def test_a_stage_that_sought_nothing_has_no_steps() -> None:
     assert blend.kind is StageKind.BLEND
     assert steps(blend, spec().params, []) == {}
     assert steps(blend, spec().params, ["total"]) == {"appearance": 400}
+    params = replace(spec().params, blend=BlendParams(refine_steps=9))
+    refined = ["refine.l2", "refine.lpips", "total"]
+    assert steps(blend, params, refined) == {"refine": 9}
+    assert steps(blend, params, ["base", *refined]) == {"appearance": 400, "refine": 9}
 
 
 @pytest.mark.parametrize(

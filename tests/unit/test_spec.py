@@ -102,6 +102,8 @@ def test_every_rate_and_weight_is_the_methods() -> None:
         "blend.pixel_weight": 0.0,
         "blend.base_weight": 1.0,
         "blend.region_weight": 1.0,
+        "blend.refine_rate": 0.01,
+        "blend.refine_l2_weight": 1.0,
     }
 
 
@@ -122,6 +124,8 @@ def test_unknown_preset_lists_those_that_exist() -> None:
         ({"blnd": {}}, r"parameter blnd: use one of"),
         ({"blend": 3}, "must be an object"),
         ({"blend": {"steps": 0}}, "give from 1 to"),
+        ({"blend": {"refine_steps": 1_000_001}}, "give from 0 to"),
+        ({"blend": {"refine_margin": 513}}, "at most 512 pixels"),
         ({"blend": {"steps": 2.5}}, "finite whole number"),
         ({"blend": {"steps": "3"}}, "a number is needed"),
         ({"blend": {"steps": True}}, "a number is needed"),

@@ -15,7 +15,7 @@ from barber.labels import REGION_COUNT, Area, Region
 from barber.models.bundle import ModelBundle
 from barber.spec import MaskMode, PortraitKey, RegionEdit
 from barber.stages import masks
-from barber.stages.blend import Aligned, BlendInputs, mix
+from barber.stages.mix import Aligned, BlendInputs, mix
 from barber.stages.target import Composition, compose_labels, fill_losses
 from tests.conformance.bench import Bench, mean_std
 from tests.conformance.compare import Value

@@ -26,8 +26,8 @@ from barber.pipeline import blend_inputs, run_stage
 from barber.pixels import portrait_key
 from barber.plan import ArtifactKey, PlannedStage, Role, StageKind, plan
 from barber.spec import JobSpec, NoiseMode, PortraitKey, RegionEdit, StageParams
-from barber.stages.blend import mix
 from barber.stages.descent import StepReport
+from barber.stages.mix import mix
 from barber.stages.pictures import photograph_labels, to_pixels
 from tests.conformance.bench import Bench, mean_std
 from tests.conformance.compare import Value

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -196,6 +197,27 @@ def test_rendering_from_f_draws_planes_for_its_own_layers_only(generator: Genera
         by_hand.plane(generator.noises[row], 1)
 
     assert torch.equal(noise.state(), by_hand.state())
+
+
+def test_a_part_of_the_picture_is_rendered_by_its_own_code(generator: Generator) -> None:
+    pair, side = codes(generator), generator.geometry.image_size
+    f = generator.structure(pair[:1], Noise.zero())
+    alone = [generator.render(f, code[None], Noise.buffers()) for code in pair]
+    left = torch.zeros(1, 1, side, side)
+    left[..., : side // 2] = 1
+    shares = torch.cat([left, 1 - left], dim=1)
+    both = generator.render(f, pair, Noise.buffers(), shares)
+    reach = 4 * side // generator.geometry.f_size  # of the filters above F
+    for part, whole in ((np.s_[..., : side // 2 - reach], 0), (np.s_[..., side // 2 + reach :], 1)):
+        assert torch.allclose(both[part], alone[whole][part], atol=1e-5)
+    assert not torch.allclose(both, alone[0]) and not torch.allclose(both, alone[1])
+
+
+def test_one_code_with_all_the_shares_is_the_plain_render(generator: Generator) -> None:
+    code, side = codes(generator, 1), generator.geometry.image_size
+    f = generator.structure(code, Noise.zero())
+    shared = generator.render(f, code, Noise.fresh(3), torch.ones(1, 1, side, side))
+    assert torch.allclose(shared, generator.render(f, code, Noise.fresh(3)), atol=1e-5)
 
 
 def test_too_few_rows_are_refused(generator: Generator) -> None:

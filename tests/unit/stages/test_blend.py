@@ -17,18 +17,11 @@ from barber.models.stylegan2 import Noise
 from barber.pixels import quantise
 from barber.resample import to_loss_size
 from barber.spec import BlendParams, PortraitKey, RegionEdit
-from barber.stages import blend as blend_stage
-from barber.stages import masks
-from barber.stages.blend import (
-    Aligned,
-    BlendInputs,
-    blend,
-    loss_terms,
-    masked_l1,
-    mix,
-    project_to_simplex,
-)
+from barber.stages import appearance, masks
+from barber.stages.appearance import loss_terms, masked_l1, project_to_simplex
+from barber.stages.blend import blend
 from barber.stages.descent import StepReport
+from barber.stages.mix import Aligned, BlendInputs, mix
 from barber.stages.pictures import low_resolution, photograph_labels, render_labels, to_pixels
 from tests.support.compositions import portraits, random_code, random_mask, tiny_bundle
 
@@ -315,7 +308,7 @@ def test_masked_l1_is_the_mean_over_the_masks_pixels() -> None:
 def showing(monkeypatch: pytest.MonkeyPatch, *label_maps: Tensor) -> Tensor:
     """Makes the parser see the n-th map in portrait n; returns the first."""
     by_key = {key(n): label_map for n, label_map in enumerate(label_maps)}
-    monkeypatch.setattr(blend_stage, "photograph_labels", lambda _, p, **how: by_key[p.sha256])
+    monkeypatch.setattr(appearance, "photograph_labels", lambda _, p, **how: by_key[p.sha256])
     return label_maps[0]
 
 

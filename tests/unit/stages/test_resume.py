@@ -29,7 +29,9 @@ OWN_CHOICES = StageParams(  # what differs from the official code, and has a pat
     reconstruct=replace(LONGER.reconstruct, keep_last_update=True, carry_skip=True, f_weight=0.1),
     target=replace(LONGER.target, keep_last_update=True, all_f_rows=True),
     align=replace(LONGER.align, keep_last_update=True, all_f_rows=True),
-    blend=replace(LONGER.blend, keep_last_update=True, pixel_weight=0.5),
+    blend=replace(
+        LONGER.blend, keep_last_update=True, pixel_weight=0.5, regional_s=True, refine_steps=STEPS
+    ),
 )
 REGIONS = (((Region.HAIR,), 1, 2), ((Region.EYES, Region.BROWS), 2, 1))
 SPECS = {
@@ -97,6 +99,7 @@ def test_every_loop_goes_on_at_its_start_middle_and_end_to_the_same_bytes(
             assert rest.snapshots.items() <= whole.snapshots.items(), where
             stopped.add((phase, step))
     loops = {"w_plus", "fs", "fill", "uncover", "identity", "reference", "appearance"}
+    loops |= {"refine"} if spec.params.blend.refine_steps else set()
     assert stopped == {(loop, step) for loop in loops for step in range(1, STEPS)}
 
 
