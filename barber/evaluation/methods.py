@@ -33,15 +33,21 @@ class Method:
     pasted: Pasted | None = None  # made from the portraits without a job
 
 
+# Refining seeks F, so a method without FS space goes without it; the paper's baseline has one S.
+IN_W_PLUS = ("reconstruct.space=w_plus", "blend.refine_steps=0")
+ONE_S = "blend.regional_s=false"
+
 METHODS: tuple[Method, ...] = (
     Method(name=FULL, title="the whole method, as the preset has it"),
     Method(
         name="baseline",
         title="W+ only, no alignment",
-        settings=("reconstruct.space=w_plus", "align.enabled=false"),
+        settings=(*IN_W_PLUS, "align.enabled=false", ONE_S),
     ),
     Method(name="no-alignment", title="no alignment", settings=("align.enabled=false",)),
-    Method(name="no-fs", title="W+ in place of FS", settings=("reconstruct.space=w_plus",)),
+    Method(name="no-fs", title="W+ in place of FS", settings=IN_W_PLUS),
+    Method(name="one-s", title="one S for the whole picture", settings=(ONE_S,)),
+    Method(name="no-refine", title="nothing refined", settings=("blend.refine_steps=0",)),
     Method(name="l-f-off", title="without L_F", settings=("reconstruct.f_weight=0",)),
     Method(name="l-f-on", title="L_F of weight 0.1", settings=("reconstruct.f_weight=0.1",)),
     Method(

@@ -28,7 +28,7 @@ LIVELY = StageParams(
     reconstruct=ReconstructParams(w_plus_steps=3, fs_steps=3, w_plus_rate=0.1, fs_rate=0.1),
     target=TargetParams(steps=6, rate=0.5),
     align=AlignParams(identity_steps=3, reference_steps=3, rate=0.1),
-    blend=BlendParams(steps=3, mix_smoothing=1, mask_smoothing=1),
+    blend=BlendParams(steps=3, mix_smoothing=1, mask_smoothing=1, regional_s=True, refine_steps=2),
 )
 WIDE = tuple(region for region in Region if region is not Region.BACKGROUND)
 
@@ -61,7 +61,8 @@ def test_ablation_changes_the_outcome(whole: Composition, method) -> None:
 
 def test_both_mask_modes_and_both_weights_of_l_f_are_there() -> None:
     names = {method.name for method in ABLATIONS}
-    assert names == {"baseline", "no-alignment", "no-fs", "l-f-on", "fidelity"}
+    ours = {"one-s", "no-refine"}
+    assert names == {"baseline", "no-alignment", "no-fs", "l-f-on", "fidelity"} | ours
     heavy = replace(LIVELY, reconstruct=replace(LIVELY.reconstruct, f_weight=0.1))
     faithful = replace(heavy, target=replace(LIVELY.target, mask_mode=MaskMode.FIDELITY))
     assert set(choose([], faithful).same) == {"l-f-on", "fidelity"}
@@ -69,10 +70,11 @@ def test_both_mask_modes_and_both_weights_of_l_f_are_there() -> None:
 
 def test_what_equals_the_full_method_is_told_and_not_run_twice() -> None:
     chosen = choose([], PRESETS["official"])
-    assert chosen.same == {"l-f-off": FULL, "realistic": FULL}
+    ours = {"one-s": FULL, "no-refine": FULL}
+    assert chosen.same == {"l-f-off": FULL, "realistic": FULL} | ours
     assert chosen.methods[0].name == FULL and "l-f-off" not in chosen.params
     paper = choose([], PRESETS["paper"])
-    assert paper.same == {"l-f-on": FULL, "realistic": FULL} and "l-f-off" in paper.params
+    assert paper.same == {"l-f-on": FULL, "realistic": FULL} | ours and "l-f-off" in paper.params
 
 
 def test_the_full_method_always_takes_part() -> None:
