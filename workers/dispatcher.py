@@ -48,6 +48,7 @@ from barber.unfinished import clear_unfinished
 from workers.app import create_app
 from workers.broker import check_broker
 from workers.chords import publish
+from workers.delays import declare_delays
 from workers.failpoints import DISPATCHER, Failpoints, Point
 from workers.logs import configure_logging
 from workers.webhooks import DEADLINE_S, Sender
@@ -86,6 +87,7 @@ class Dispatcher:
             *connection.channel_errors,
         )
         self._broker_is_down = False
+        self._delays_declared = False  # since the broker was last away: it may have lost all
         self._store = Store(settings.store_dir)
         self.name = f"{PRESENCE}@{socket.gethostname()}"
         self._presence_due = 0.0
@@ -248,12 +250,15 @@ class Dispatcher:
     def _publish(self, session: Session, row: outbox.OutboxRow) -> bool:
         """False when the broker is away. What can never be published is put aside."""
         try:
+            if not self._delays_declared:
+                declare_delays(self.app)
+                self._delays_declared = True
             for _ in range(self._copies(row)):
                 publish(self.app, row.topic, row.payload)
         except self._broker_errors as error:
             if not self._broker_is_down:
-                log.warning("the broker cannot be reached, messages wait: %s", error)
-            self._broker_is_down = True
+                log.warning("the broker does not take messages, so they wait: %s", error)
+            self._broker_is_down, self._delays_declared = True, False
             return False
         except Exception as error:
             log.exception("a message cannot be published", extra={"outbox": row.id})
@@ -261,7 +266,7 @@ class Dispatcher:
             refusals.record(session, refusals.Source.OUTBOX, reason, row.payload)
             return True
         if self._broker_is_down:
-            log.info("the broker is back")
+            log.info("the broker takes messages again")
         self._broker_is_down = False
         return True
 

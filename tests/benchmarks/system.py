@@ -13,14 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import psutil
 import pytest
-from kombu.transport.native_delayed_delivery import (
-    declare_native_delayed_delivery_exchanges_and_queues,
-)
 from sqlalchemy import text
 
 from barber.catalogue.db import transaction
@@ -36,8 +32,9 @@ from tests.benchmarks.server import catalogue
 from tests.support.brokers import broker_of
 from tests.support.builders import known_portraits
 from tests.support.system import System
-from workers.app import AMQP_SCHEMES, create_app
+from workers.app import create_app
 from workers.chords import publish
+from workers.delays import declare_delays
 
 ALONE, TOGETHER = 8, 30  # jobs, of six stages each
 STAGES = 6
@@ -201,9 +198,7 @@ def publish_s(settings: Settings) -> tuple[float, float]:
     The ids are those of no stage, and what was published is thrown away.
     """
     app = create_app(settings)
-    if urlsplit(settings.broker_url).scheme in AMQP_SCHEMES:  # else a worker's start does it
-        with app.connection_for_write() as connection:
-            declare_native_delayed_delivery_exchanges_and_queues(connection, "quorum")
+    declare_delays(app)
     nobody = 2**62
     stage = {"kind": "target", "stage_id": nobody, "generation": 1}
     branches = [[{**stage, "kind": kind} for kind in ("reconstruct", "align")] for _ in range(2)]

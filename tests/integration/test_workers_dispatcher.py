@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from barber.catalogue.db import open_engine, transaction
 from barber.catalogue.store import Store
 from barber.settings import Settings
 from barber.standalone.postgres import EmbeddedPostgres
+from tests.support.brokers import broker_of
 from tests.support.builders import hair_spec, register_portraits, staff, submit
 from tests.support.postgres import FAST
 from workers.app import create_app
@@ -74,7 +76,7 @@ def test_message_waits_while_the_broker_is_away(dispatcher, settings, engine, jo
     dispatcher.tick()
 
     assert dispatcher.relay() == 0
-    assert "the broker cannot be reached" in caplog.text
+    assert "the broker does not take messages" in caplog.text
     assert backlog(engine) == 1
 
     away.rename(folder)
@@ -83,6 +85,40 @@ def test_message_waits_while_the_broker_is_away(dispatcher, settings, engine, jo
         time.sleep(0.2)
     assert len(messages(settings)) == 1
     assert backlog(engine) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.matrix(9)
+def test_a_chord_goes_out_once_to_a_new_rabbitmq_that_saw_no_worker(settings, engine, tmp_path):
+    """Where its poller waits is else declared by workers; after a loss of data all is new again."""
+    branches = [[{"kind": "reconstruct", "stage_id": n, "generation": 1}] for n in (1, 2)]
+    payload = {"job_id": 1, "generation": 1, "branches": branches}
+
+    def waiting(name):
+        with app.connection_for_read() as connection:
+            queue = connection.default_channel.queue_declare(name, passive=True)
+            return queue.message_count
+
+    with broker_of("rabbitmq", tmp_path) as broker:
+        here = replace(settings, broker_url=broker.url)
+        app = create_app(here)
+        dispatcher = Dispatcher(here, engine, app)
+        for lost in (False, True):
+            if lost:
+                broker.kill()
+                broker.wipe()
+                broker.start()
+            with transaction(engine) as session:
+                outbox.add(session, "chord", payload)
+            deadline = time.monotonic() + 60
+            while backlog(engine) and time.monotonic() < deadline:
+                dispatcher.relay()
+                time.sleep(0.2)
+            assert backlog(engine) == 0
+            while waiting("cpu") < 1 and time.monotonic() < deadline:
+                time.sleep(0.2)
+            assert (waiting("gpu"), waiting("cpu")) == (2, 1)
+        app.close()
 
 
 def test_crash_between_publishing_and_deleting_doubles_the_message(
