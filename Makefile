@@ -3,8 +3,8 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Files share servers, so each stays whole; they come in the order of tests/conftest.py. Most of
-# them wait most of the time.
+# Files share servers, so each stays whole; they come in the order of tests/conftest.py. The long
+# ones wait most of the time, and the unit tests, which only compute, fill what they leave.
 WHOLE_FILES := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo modes test slow check conformance ffhq-sized bench seed scaling chaos matrix model fuzz mutants constraints clean
@@ -23,9 +23,8 @@ modes: $(READY)  ## run every mode on drawn people and draw a contact sheet
 	@$(BIN)/python -m barber.cli modes $(ARGS)
 
 test: $(READY)  ## unit, conformance, integration and browser tests
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/unit
 	@OMP_NUM_THREADS=1 $(WHOLE_FILES) -n 4 -m "not slow" --durations 12 \
-	    tests/browser tests/conformance tests/integration
+	    tests/browser tests/conformance tests/integration tests/unit
 
 slow: $(READY)  ## what `make test` leaves out: other brokers, the demo, chaos, a large photograph
 	@OMP_NUM_THREADS=1 $(WHOLE_FILES) -n 3 -m slow \
