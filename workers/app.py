@@ -64,7 +64,7 @@ def add_stage_queue(app: Celery, bundle: str) -> str:
     prefix, name = str(app.conf["barbershop_prefix"]), stage_queue(bundle)
     if prefix + name not in app.amqp.queues:
         scheme = urlsplit(app.conf.broker_url).scheme
-        queue = _queue(scheme, prefix, name, expires=QUEUE_EXPIRES_S)
+        queue = _queue(scheme, prefix, name, expires_s=QUEUE_EXPIRES_S)
         app.conf.task_queues = [*app.conf.task_queues, queue]
         app.amqp.queues.add(queue)
     return prefix + name
@@ -75,7 +75,7 @@ def cpu_queue(app: Celery) -> str:
     return str(app.conf["barbershop_prefix"]) + CPU
 
 
-def _queue(scheme: str, prefix: str, name: str, **options: Any) -> Queue:
+def _queue(scheme: str, prefix: str, name: str, expires_s: int | None = None) -> Queue:
     """A queue; on RabbitMQ one that is copied to its nodes and outlives the loss of one.
 
     Such a queue knows no global prefetch, so a message with a delay, as the chords' poller is, must
@@ -83,10 +83,12 @@ def _queue(scheme: str, prefix: str, name: str, **options: Any) -> Queue:
     """
     name = prefix + name
     if scheme not in AMQP_SCHEMES:
-        return Queue(name, Exchange(name, "direct"), routing_key=name, **options)
-    copied = {"x-queue-type": "quorum"}
+        return Queue(name, Exchange(name, "direct"), routing_key=name)
+    kind: dict[str, Any] = {"x-queue-type": "quorum"}
+    if expires_s is not None:  # as an argument, which has kombu declare it before every message
+        kind["x-expires"] = expires_s * 1000
     exchange = Exchange(prefix + EXCHANGE, "topic")
-    return Queue(name, exchange, routing_key=name, queue_arguments=copied, **options)
+    return Queue(name, exchange, routing_key=name, queue_arguments=kind)
 
 
 def _messages(prefix: str) -> dict[str, Any]:

@@ -29,6 +29,8 @@ def declare_delays(app: Celery) -> None:
     if urlsplit(app.conf.broker_url).scheme not in AMQP_SCHEMES:
         return
     with app.connection_for_write() as connection:
+        # Else a broker that is away would be waited for, and the dispatcher's ticks with it.
+        connection.ensure_connection(**app.conf.task_publish_retry_policy)
         queue = app.amqp.queues[cpu_queue(app)]
         queue.bind(connection.default_channel).declare()
         kind = str(app.conf.broker_native_delayed_delivery_queue_type)

@@ -108,3 +108,13 @@ def test_other_brokers_have_plain_queues(settings):
 
     assert {queue.exchange.type for queue in queues} == {"direct"}
     assert {bool(queue.queue_arguments) for queue in queues} == {False}
+
+
+def test_a_queue_that_rabbitmq_may_forget_is_declared_before_every_message(tmp_path):
+    """A cached declaration would have its messages dropped once the queue is gone."""
+    settings = Settings(database_url=DATABASE, broker_url="amqp://u:p@broker//", home=tmp_path)
+    app = create_app(settings)
+    queues = app.amqp.queues
+
+    assert not queues[add_stage_queue(app, "a" * 64)].can_cache_declaration
+    assert queues["cpu"].can_cache_declaration
