@@ -249,11 +249,10 @@ def blend_inputs(spec: JobSpec, portraits: Portraits, artifacts: Artifacts) -> B
     stages = plan(spec)
     aligned = {variant: _aligned(spec, variant, stages, artifacts) for variant in variants(spec)}
     structure = aligned.get(Variant.STRUCTURE)
-    colours = dict.fromkeys([spec.identity, *(region.appearance for region in spec.regions)])
     return BlendInputs(
         identity=spec.identity,
         regions=spec.regions,
-        portraits={key: portraits(key) for key in colours},
+        portraits={key: portraits(key) for key in spec.portraits},
         reconstructions={
             stage.portrait: _need(artifacts, stage.key, Reconstruction)
             for stage in stages

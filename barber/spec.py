@@ -153,6 +153,10 @@ class BlendParams:
     refine_rate: float = field(default=0.01, metadata={LATER: True})
     refine_l2_weight: float = field(default=1.0, metadata={LATER: True})  # beside LPIPS
     refine_margin: int = field(default=1, metadata={LATER: True})  # px of label map at outlines
+    # What the photographs show is carried on into margins and to what none of them shows.
+    refine_extends: bool = field(default=False, metadata={LATER: True})
+    # Hair in the place of its source's hat is refined towards the colour of the hair beside it.
+    hats_off: bool = field(default=False, metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,6 +85,8 @@ PRESETS: dict[str, dict[str, Any]] = {
             "refine_steps": 60,
             "refine_rate": 0.1,
             "refine_l2_weight": 10.0,
+            "refine_extends": True,
+            "hats_off": True,
         },
     }
 }

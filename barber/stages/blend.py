@@ -17,8 +17,9 @@ from barber.stages.appearance import find_appearance
 from barber.stages.descent import Course, OnStep, refuse_non_finite
 from barber.stages.mix import BlendInputs, mixed, shares_of_s
 from barber.stages.pictures import to_pixels
-from barber.stages.refine import refine, seen_in_photographs, wanted_picture
+from barber.stages.refine import refine
 from barber.stages.snapshot import Snapshot
+from barber.stages.wanted import wanted_picture
 
 
 def blend(
@@ -56,8 +57,7 @@ def blend(
         f = mixed(bundle, inputs, inputs.structure, params)
         image = bundle.generator.render(f, found.s, noise, shares)
     if refines:
-        seen = seen_in_photographs(bundle, inputs, params)
-        wanted = wanted_picture(bundle, image, seen, params)
+        wanted = wanted_picture(bundle, inputs, image, params)
         f, last = refine(bundle, f, found.s, shares, wanted, params, noise=noise, course=course)
         losses = {**losses, **last, "total": losses.get("total", 0.0) + last["total"]}
         with torch.no_grad():

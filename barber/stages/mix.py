@@ -36,7 +36,7 @@ class BlendInputs:
 
     identity: PortraitKey
     regions: tuple[RegionEdit, ...]
-    portraits: Mapping[PortraitKey, Portrait]  # the identity and every appearance
+    portraits: Mapping[PortraitKey, Portrait]  # every portrait of the job
     reconstructions: Mapping[PortraitKey, Reconstruction]  # every portrait of the job
     structure: Aligned | None  # None when there is no region
     appearance: Aligned | None  # on which the colour is found; often the same as `structure`

@@ -85,7 +85,7 @@ def composed(spec: JobSpec, people: list[Portrait] | None = None) -> Composition
 def show(patch: pytest.MonkeyPatch, *kinds: str) -> None:
     """Has the parser see these label maps in the first portraits."""
     seen = {p.sha256: LABEL_MAPS[kind] for p, kind in zip(portraits(3), kinds, strict=False)}
-    for stage in ("target", "appearance", "refine"):
+    for stage in ("target", "appearance", "wanted"):
         patch.setattr(
             f"barber.stages.{stage}.photograph_labels", lambda _, p, **how: seen[p.sha256]
         )
@@ -107,7 +107,10 @@ def test_no_label_maps_lead_to_a_number_that_is_not_finite(
 ) -> None:
     params = ONE_STEP
     if ours:
-        params = replace(params, blend=replace(params.blend, regional_s=True, refine_steps=1))
+        ours_on = replace(
+            params.blend, regional_s=True, refine_steps=1, refine_extends=True, hats_off=True
+        )
+        params = replace(params, blend=ours_on)
     with pytest.MonkeyPatch.context() as patch:
         show(patch, one, two, three)
         found = composed(job((HAIR, 1, 2), params=params, noise=NoiseMode.ZERO))

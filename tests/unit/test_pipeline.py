@@ -40,7 +40,14 @@ def everything(composition: Composition) -> dict[ArtifactKey, bytes]:
     return {key: artifact.to_bytes() for key, artifact in composition.artifacts.items()}
 
 
-@pytest.mark.parametrize(
+REFINED = replace(
+    QUICK.blend,
+    regional_s=True,
+    refine_steps=2,
+    refine_extends=True,
+    hats_off=True,
+)
+EVERY_KIND = pytest.mark.parametrize(
     "spec",
     [
         job((HAIR, 1, 1)),
@@ -55,6 +62,9 @@ def everything(composition: Composition) -> dict[ArtifactKey, bytes]:
     ],
     ids=["hair", "colour of a third", "face and hair", "own colour", "own shape", "heuristic"],
 )
+
+
+@EVERY_KIND
 def test_every_kind_of_job_ends_in_a_picture_of_the_bundles_size(spec: JobSpec) -> None:
     found = composed(spec)
     side = tiny_bundle().geometry.image_size
@@ -62,6 +72,16 @@ def test_every_kind_of_job_ends_in_a_picture_of_the_bundles_size(spec: JobSpec) 
     assert set(found.artifacts) == {stage.key for stage in plan(spec)}
     shares = torch.stack(list(found.blend.weights.values()))
     assert torch.allclose(shares.sum(dim=0), torch.ones_like(shares[0]))
+
+
+@EVERY_KIND
+def test_every_kind_of_job_is_refined_with_all_that_can_be_asked_for(spec: JobSpec) -> None:
+    plain = composed(spec)
+    found = composed(replace(spec, params=replace(spec.params, blend=REFINED)))
+    side = tiny_bundle().geometry.image_size
+    assert found.blend.image.shape == (side, side, 3) and found.blend.image.dtype == np.uint8
+    assert "refine.l2" in found.blend.losses
+    assert not torch.equal(found.blend.fs.f, plain.blend.fs.f)
 
 
 def test_nothing_to_edit_returns_the_reconstruction() -> None:
@@ -160,7 +180,7 @@ def test_stage_loads_only_what_it_needs() -> None:
             StageKind.RECONSTRUCT: {stage.portrait},
             StageKind.TARGET: {identity, structure if stage.slot == 0 else appearance},
             StageKind.ALIGN: set(),
-            StageKind.BLEND: {identity, appearance},
+            StageKind.BLEND: {identity, structure, appearance},
         }[stage.kind]
         assert asked == pictures | set(stage.needs)
 

@@ -17,8 +17,6 @@ from barber.spec import BlendParams, RegionEdit
 from barber.stages.blend import blend
 from barber.stages.descent import StepReport
 from barber.stages.mix import Aligned, BlendInputs, shares_of_s
-from barber.stages.pictures import to_signed
-from barber.stages.refine import Seen, seen_in_photographs, wanted_picture
 from tests.support.compositions import portraits, random_code, random_mask, tiny_bundle
 from tests.unit.stages.test_blend import alignment
 
@@ -68,45 +66,6 @@ def half(right: bool) -> Tensor:
     return where if right else ~where
 
 
-def test_places_are_those_where_a_photograph_shows_what_is_wanted() -> None:
-    inputs = given()
-    own, theirs = seen_in_photographs(tiny_bundle(), inputs, REFINED)
-    assert own.portrait.sha256 == inputs.identity and torch.equal(own.where, half(right=False))
-    assert theirs.portrait.sha256 == inputs.regions[0].structure
-    assert torch.equal(theirs.where, half(right=True))
-
-
-def test_nobody_has_seen_a_shape_in_the_colour_of_another() -> None:
-    inputs = given(colour=2)
-    (own,) = seen_in_photographs(tiny_bundle(), inputs, REFINED)
-    assert own.portrait.sha256 == inputs.identity
-
-
-def test_what_the_identity_lost_or_shows_otherwise_is_not_known() -> None:
-    inputs = given()
-    assert inputs.structure is not None
-    target, labels = inputs.structure.target, inputs.structure.target.label_map.clone()
-    removed = target.removed.clone()
-    removed[..., :8, :] = True
-    labels[:, 8:16, : SIDE // 2] = LIP
-    target = replace(target, removed=removed, label_map=labels)
-    inputs = replace(inputs, structure=replace(inputs.structure, target=target))
-    own = seen_in_photographs(tiny_bundle(), inputs, REFINED)[0]
-    assert not own.where[..., :16, :].any() and own.where[..., 16:, : SIDE // 2].all()
-
-
-def test_wanted_picture_is_the_photograph_up_to_the_margin() -> None:
-    bundle, person = tiny_bundle(), portraits(1)[0]
-    composite = torch.full((1, 3, SIDE, SIDE), 0.25)
-    seen = [Seen(portrait=person, where=half(right=True))]
-    photograph, middle = to_signed(person.pixels, torch.device("cpu")), SIDE // 2
-    for margin in (0, 3):
-        params = replace(REFINED, refine_margin=margin)
-        found = wanted_picture(bundle, composite, seen, params)
-        assert torch.equal(found[..., middle + margin :], photograph[..., middle + margin :])
-        assert bool((found[..., : middle + margin] == 0.25).all())
-
-
 def test_refined_composite_is_nearer_to_the_photographs() -> None:
     inputs, reports = given(), list[StepReport]()
     plain = run(inputs, QUICK)
@@ -127,7 +86,13 @@ def test_refined_composite_is_nearer_to_the_photographs() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"refine_steps": 4}, {"refine_rate": 0.1}, {"refine_l2_weight": 9.0}, {"refine_margin": 5}],
+    [
+        {"refine_steps": 4},
+        {"refine_rate": 0.1},
+        {"refine_l2_weight": 9.0},
+        {"refine_margin": 5},
+        {"refine_extends": True},
+    ],
 )
 def test_every_parameter_changes_what_is_refined(change: dict[str, float]) -> None:
     plain, other = (run(given(), p) for p in (REFINED, replace(REFINED, **change)))
