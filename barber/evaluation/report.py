@@ -223,30 +223,33 @@ def _differences(report: Report, stratum: Stratum | None) -> Grid:
 
 def _findings(report: Report) -> tuple[str, ...]:
     """What the numbers say against the method first, then for it."""
-    ahead, behind = [], []
+    against, in_favour = [], []
     for stratum in report.strata:
         for method in _others(report):
-            for metric in report.metrics:
-                full = report.values(FULL, metric, stratum)
-                found = difference(report.values(method.name, metric, stratum), full, metric)
-                word = "" if found is None else found.verdict(metric)
-                if found is None or metric.name not in TOLD or not word:
-                    continue
-                by = metric.told(abs(found.estimate.mean)) + (f" {metric.unit}" * bool(metric.unit))
-                n = found.estimate.n
-                if word == "better":
-                    ahead.append(
-                        f"{method.name} is ahead of full where {stratum}: {metric.title} by {by} "
-                        f"(n = {n})."
-                    )
-                else:
-                    behind.append(
-                        f"full is ahead of {method.name} where {stratum}: {metric.title} by {by} "
-                        f"(n = {n})."
-                    )
-    return (*ahead, *behind) or (
+            ahead, behind = _sure(report, method, stratum)
+            where = f"where {stratum} (n = {report.cases(stratum)})"
+            if ahead:
+                against.append(f"{method.name} is ahead of full {where}: {', '.join(ahead)}.")
+            if behind:
+                in_favour.append(f"full is ahead of {method.name} {where}: {', '.join(behind)}.")
+    return (*against, *in_favour) or (
         "No difference in PSNR, SSIM or hair IoU is sure in a stratum at this n.",
     )
+
+
+def _sure(report: Report, method: Method, stratum: Stratum) -> tuple[list[str], list[str]]:
+    """By how much a method is ahead of the full one, and behind it, where that is sure."""
+    ahead: list[str] = []
+    behind: list[str] = []
+    for metric in report.metrics:
+        full = report.values(FULL, metric, stratum)
+        found = difference(report.values(method.name, metric, stratum), full, metric)
+        word = "" if found is None else found.verdict(metric)
+        if found is None or metric.name not in TOLD or not word:
+            continue
+        by = metric.told(abs(found.estimate.mean)) + (f" {metric.unit}" * bool(metric.unit))
+        (ahead if word == "better" else behind).append(f"{metric.title} by {by}")
+    return ahead, behind
 
 
 def _plot_blocks(report: Report, plots: Sequence[str]) -> list[Block]:
