@@ -6,6 +6,7 @@ that offers the blend. Every signature is immutable: nothing but ids travels, an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,17 +17,37 @@ from workers.app import FAN_IN_TASK, STAGE_TASK, add_stage_queue, cpu_queue
 from workers.client import message_id
 
 # The chord's poller gives up after so many seconds; the dispatcher's sweep is what remains.
-UNLOCK_RETRIES = 1800
+LOOKS_FOR_S = 1800
+# One worker of the fan-in queue looks at some sixty chords a second (docs/benchmarks.md) and has
+# fan-ins to do as well.
+LOOKS_PER_S = 20
 
 
-def publish(app: Celery, topic: str, payload: Mapping[str, Any]) -> None:
+def look_interval_s(chords: int, workers: int) -> int:
+    """How long a chord's poller waits between its looks, in whole seconds as RabbitMQ wants.
+
+    Args:
+        chords: How many are open.
+        workers: How many serve the fan-in queue; with none, as if there were one.
+    """
+    return max(1, math.ceil(chords / (LOOKS_PER_S * max(1, workers))))
+
+
+def publish(app: Celery, topic: str, payload: Mapping[str, Any], *, look_s: int = 1) -> None:
     """Sends one outbox row to the broker.
+
+    Args:
+        app: The application.
+        topic: Of the row.
+        payload: Likewise.
+        look_s: Seconds between two looks of a chord's poller.
 
     Raises:
         kombu.exceptions.OperationalError: The broker cannot be reached.
     """
     if topic == "chord":
-        job_chord(app, payload).apply_async(max_retries=UNLOCK_RETRIES)
+        looks = math.ceil(LOOKS_FOR_S / look_s)
+        job_chord(app, payload).apply_async(max_retries=looks, interval=look_s)
     else:
         stage_signature(app, payload).apply_async()
 

@@ -45,9 +45,9 @@ from barber.errors import SettingsError
 from barber.plan import METHOD_VERSION
 from barber.settings import Settings
 from barber.unfinished import clear_unfinished
-from workers.app import create_app
+from workers.app import CPU, create_app
 from workers.broker import check_broker
-from workers.chords import publish
+from workers.chords import look_interval_s, publish
 from workers.delays import declare_delays
 from workers.failpoints import DISPATCHER, Failpoints, Point
 from workers.logs import configure_logging
@@ -162,8 +162,9 @@ class Dispatcher:
         published = 0
         with transaction(self.engine) as session:
             rows = outbox.take(session, RELAY_ROWS)
+            look_s = self._look_s(session) if rows else 1
             for row in rows:
-                if not self._publish(session, row):
+                if not self._publish(session, row, look_s):
                     break
                 published += 1
             if published:
@@ -171,6 +172,10 @@ class Dispatcher:
             outbox.done(session, [row.id for row in rows[:published]])
             outbox.postpone(session, [row.id for row in rows[published:]])
         return published
+
+    def _look_s(self, session: Session) -> int:
+        """How seldom the pollers of the chords that go out now shall look."""
+        return look_interval_s(dispatch.open_chords(session), roster.serving(session, CPU))
 
     def fold(self) -> None:
         """Adds up how many jobs changed their status, for those who read it."""
@@ -247,14 +252,14 @@ class Dispatcher:
         with suppress(OperationalError, InterfaceError), transaction(self.engine) as session:
             roster.bye(session, self.name)
 
-    def _publish(self, session: Session, row: outbox.OutboxRow) -> bool:
+    def _publish(self, session: Session, row: outbox.OutboxRow, look_s: int) -> bool:
         """False when the broker is away. What can never be published is put aside."""
         try:
             if not self._delays_declared:
                 declare_delays(self.app)
                 self._delays_declared = True
             for _ in range(self._copies(row)):
-                publish(self.app, row.topic, row.payload)
+                publish(self.app, row.topic, row.payload, look_s=look_s)
         except self._broker_errors as error:
             if not self._broker_is_down:
                 log.warning("the broker does not take messages, so they wait: %s", error)

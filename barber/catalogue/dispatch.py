@@ -211,6 +211,15 @@ def _out(session: Session) -> dict[str, int]:
     return {bundle: count for bundle, count in session.execute(query) if bundle}
 
 
+def open_chords(session: Session) -> int:
+    """How many jobs have branches out, for whose end a chord's poller looks."""
+    branches = (StageKind.RECONSTRUCT, StageKind.ALIGN)
+    query = select(func.count(Stage.job_id.distinct())).where(
+        Stage.status.in_(flow.OUT), Stage.kind.in_(branches)
+    )
+    return session.scalars(query).one()
+
+
 def _fill(session: Session, bundle: str, free: int) -> int:
     """Hands out up to `free` stages of jobs on a bundle, and the rest of the last one's job."""
     if free <= 0:

@@ -217,6 +217,12 @@ def holds(bundle: ColumnElement[str | None] | Any) -> ColumnElement[bool]:
     return select(Worker.name).where(_serves(), Worker.bundle == bundle).exists()
 
 
+def serving(session: Session, queue: str) -> int:
+    """How many live workers take messages of a queue."""
+    query = select(func.count()).where(_serves(), Worker.queues.contains([queue]))
+    return session.scalars(query).one()
+
+
 def unserved(session: Session, *, owner: int | None = None) -> list[Unserved]:
     """Open jobs on bundles that no live worker holds, by bundle; `owner` hears of their own."""
     held = set(held_bundles(session))

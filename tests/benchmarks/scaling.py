@@ -22,6 +22,7 @@ from tests.benchmarks.simulation import Costs, Outcome, Plant, Work, simulate
 WORKERS = (1, 3, 10, 30, 100, 300, 1000)
 BROKER = "RabbitMQ"
 ROWS_OF_JOB, STAGES_OF_JOB = 3, 6  # outbox rows: the target, the chord, the blend
+CHORD_STAGES = 4  # of a job's stages: reconstructions and alignments
 MESSAGES_OF_JOB = 7  # its stages and its fan-in
 EVENTS_OF_JOB = 20  # about: handed out, claimed and ended per stage, started and ended of the job
 ASSUMED = {"cores": 8, "commit_s": 0.002, "deliver_s": 0.005}
@@ -191,6 +192,11 @@ def capacity_rows(costs: Costs) -> list[tuple[object, ...]]:
     ]
 
 
+def open_chords(setup: Setup) -> int:
+    """How many at a thousand workers, at most: each has all its branches in the window."""
+    return setup.plant(1000).window // CHORD_STAGES
+
+
 def thousand(grid: Grid, setup: Setup) -> float:
     """Jobs per hour of the hardest work at a thousand workers."""
     return grid[HARDEST][setup.name][-1].jobs_per_hour
@@ -204,7 +210,7 @@ def main() -> int:
     parser.add_argument("--write", type=Path, default=Path("docs/scaling.md"), metavar="PAGE")
     options = parser.parse_args()
     known = figures()
-    missing = {"system", "claims", "tick", "stages", "validation"} - set(known)
+    missing = {"system", "claims", "polling", "tick", "stages", "validation"} - set(known)
     if missing or BROKER not in known["system"]:
         print(f"not measured yet: {', '.join(sorted(missing)) or BROKER}; run `make bench` first")
         return 2

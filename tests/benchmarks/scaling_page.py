@@ -20,10 +20,12 @@ from tests.benchmarks.scaling import (
     WINDOW,
     Grid,
     capacity_rows,
+    open_chords,
     saturation_rows,
     thousand,
 )
 from tests.benchmarks.simulation import Costs
+from workers.chords import LOOKS_PER_S, look_interval_s
 
 
 def words(known: Mapping[str, Any], costs: Costs, grid: Grid) -> str:
@@ -33,6 +35,7 @@ def words(known: Mapping[str, Any], costs: Costs, grid: Grid) -> str:
         capacities(costs),
         saturation(grid),
         changes(grid),
+        pollers(known),
         history(known),
         validation(known),
         LIMITS,
@@ -61,9 +64,8 @@ def capacities(costs: Costs) -> str:
     return f"""
 ## What each part can do
 
-CPU time of a stage on the part, and the stages per second that it ends at. The measuring machine
-was busy, which raises CPU time as well (caches, two threads a core): real limits lie higher. The
-broker is {BROKER}.
+CPU time of a stage on the part, and the stages per second that it ends at. All parts shared two
+cores, which raises CPU time (caches): real limits lie higher. The broker is {BROKER}.
 
 {table(("part", "CPU ms per stage", "stages/s at most"), rows)}
 
@@ -116,6 +118,23 @@ One after the other, at 1,000 workers and {HARDEST}:
 {table(("change", "jobs/h before", "after", "times"), rows)}
 
 A change of 1.0 brings nothing while another part, or the workers themselves, are the limit.
+"""
+
+
+def pollers(known: Mapping[str, Any]) -> str:
+    look_s, database_s = known["polling"]["look_s"], known["polling"]["database_s"]
+    chords = open_chords(WINDOW)
+    return f"""
+## Open chords
+
+Until its branches are over a chord is looked at by the workers of the fan-in queue:
+{1000 * look_s:.1f} ms of such a worker and {1000 * database_s:.1f} ms of Postgres each time
+(measured, docs/benchmarks.md). That is not in the tables above. One look a second at all that are
+open at 1,000 workers with the window as shipped, {chords:,.0f} at most, would take
+{chords * look_s:.0f} fan-in workers; so the dispatcher asks for {LOOKS_PER_S} looks a second from
+each live one, at all chords in turn. With one of them such a chord waits up to
+{look_interval_s(chords, 1)} s for its blend, with ten {look_interval_s(chords, 10)} s
+(`barber worker --queues cpu`).
 """
 
 

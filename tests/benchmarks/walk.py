@@ -77,6 +77,7 @@ class Walk:
 
         def take(session: Any) -> list[outbox.OutboxRow]:
             rows = outbox.take(session, 32)
+            dispatch.open_chords(session)
             outbox.done(session, [row.id for row in rows])
             return rows
 

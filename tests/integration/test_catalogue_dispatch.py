@@ -476,3 +476,30 @@ def test_two_relays_take_different_messages(engine: Engine) -> None:
         ours = {row.payload["number"] for row in outbox.take(first, 2)}
         theirs = {row.payload["number"] for row in outbox.take(second, 10)}
     assert (ours, theirs) == ({0, 1}, {2, 3})
+
+
+def test_open_chords_and_those_who_look_after_them_are_counted(
+    crew: Crew, engine: Engine, portraits: list[PortraitKey]
+) -> None:
+    submit(engine, [hair_spec(*portraits[:2]), hair_spec(*portraits[2:4]), alone(portraits[4])])
+
+    def counted() -> tuple[int, int, int]:
+        with engine.connect() as connection, Session(connection) as session:
+            fan_ins, stages = (workers.serving(session, queue) for queue in ("cpu", "gpu"))
+            return dispatch.open_chords(session), fan_ins, stages
+
+    crew.tick()
+    assert counted() == (1, 0, 1), "two targets are no chord, a job of one portrait is one"
+    for message in crew.messages():
+        crew.run(message)
+    crew.tick()
+    assert counted()[0] == 2, "its blend is no chord any more"
+    both = Introduction(
+        name="both", device="cpu", queues=["gpu", "cpu"], pid=2, versions={}, bundle=None
+    )
+    with transaction(engine) as session:
+        workers.hello(session, both)
+    assert counted() == (2, 1, 2)
+    with transaction(engine) as session:
+        workers.bye(session, "both")
+    assert counted() == (2, 0, 1)

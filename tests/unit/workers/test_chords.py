@@ -7,7 +7,7 @@ import pytest
 
 from barber.settings import Settings
 from workers.app import create_app
-from workers.chords import job_chord, publish, stage_signature
+from workers.chords import LOOKS_FOR_S, job_chord, look_interval_s, publish, stage_signature
 
 PAYLOAD = {
     "job_id": 7,
@@ -73,6 +73,24 @@ def test_publishing_a_chord_leaves_first_tasks_and_the_poller_and_touches_no_dat
 
     messages = [path.name for path in (tmp_path / "broker" / "messages").iterdir()]
     assert sorted(name.split(".")[1] for name in messages) == ["cpu", "gpu", "gpu"]
+
+
+@pytest.mark.parametrize(
+    ("chords", "workers", "seconds"),
+    [(0, 0, 1), (20, 0, 1), (20, 1, 1), (21, 1, 2), (400, 1, 20), (400, 4, 5), (1000, 100, 1)],
+)
+def test_the_more_chords_are_open_the_more_seldom_each_is_looked_at(chords, workers, seconds):
+    assert look_interval_s(chords, workers) == seconds
+
+
+def test_a_seldom_look_lasts_as_long_as_a_frequent_one(app, tmp_path):
+    publish(app, "chord", PAYLOAD, look_s=20)
+
+    (poller,) = (tmp_path / "broker" / "messages").glob("*.cpu.*")
+    message = json.loads(poller.read_text())
+    assert message["headers"]["task"] == "celery.chord_unlock"
+    _, told, _ = json.loads(base64.b64decode(message["body"]))
+    assert (told["interval"], told["max_retries"]) == (20, LOOKS_FOR_S / 20)
 
 
 def test_publishing_a_stage_leaves_one_message_with_its_ids(app, tmp_path):
