@@ -43,10 +43,12 @@ def wanted_picture(
         bundle: Gives sizes and device; the parser reads the photographs.
         inputs: The job; it has a region.
         composite: Signed [1, 3, R, R], as the F mix renders it.
-        params: The margin, and what is done about hats and about what nobody has seen.
+        params: The margin, and what is done about hats, colours and what nobody has seen.
     """
     if params.hats_off:
         composite = hats_taken_off(bundle, inputs, composite, params)
+    if params.colours_match:
+        composite = colours_matched(bundle, inputs, composite, params)
     seen = seen_in_photographs(bundle, inputs, params)
     if not params.refine_extends:
         return laid_over(bundle, composite, seen, params)
@@ -120,6 +122,36 @@ def hats_taken_off(
         if hair.any() and hat.any():
             shift = _mean_colour(composite, hair) - _mean_colour(composite, hat)
             composite = composite + shift * hat
+    return composite
+
+
+def colours_matched(
+    bundle: ModelBundle, inputs: BlendInputs, composite: Tensor, params: BlendParams
+) -> Tensor:
+    """The composite with each region in somebody else's colour shifted to its mean there.
+
+    S brings the colour only as far as the generator's styles reach, and no photograph shows this
+    shape in this colour, so that nothing else would put it right.
+
+    Args:
+        bundle: The parser says where the appearance portraits show the region.
+        inputs: The job.
+        composite: Signed [1, 3, R, R].
+        params: How the parser shall see the photographs.
+    """
+    assert inputs.structure is not None
+    side = bundle.geometry.image_size
+    owner = owners(inputs, inputs.structure).to(bundle.device)[:, None]
+    for number, region in enumerate(inputs.regions, start=1):
+        if region.appearance == inputs.structure.sources[number - 1]:
+            continue
+        place = masks.to_side(owner == number, side)
+        labels = _labels(bundle, inputs, region.appearance, params)
+        model = masks.to_side(masks.covered(labels, region.area), side)
+        if place.any() and model.any():
+            pixels = to_signed(inputs.portraits[region.appearance].pixels, bundle.device)
+            shift = _mean_colour(pixels, model) - _mean_colour(composite, place)
+            composite = composite + shift * place
     return composite
 
 

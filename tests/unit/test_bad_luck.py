@@ -108,7 +108,12 @@ def test_no_label_maps_lead_to_a_number_that_is_not_finite(
     params = ONE_STEP
     if ours:
         ours_on = replace(
-            params.blend, regional_s=True, refine_steps=1, refine_extends=True, hats_off=True
+            params.blend,
+            regional_s=True,
+            refine_steps=1,
+            refine_extends=True,
+            hats_off=True,
+            colours_match=True,
         )
         params = replace(params, blend=ours_on)
     with pytest.MonkeyPatch.context() as patch:

@@ -18,6 +18,7 @@ from barber.stages.pictures import to_signed
 from barber.stages.wanted import (
     Seen,
     carried_on,
+    colours_matched,
     extended,
     hats_taken_off,
     laid_over,
@@ -171,7 +172,34 @@ def test_without_a_hat_or_with_nothing_but_a_hat_nothing_is_shifted() -> None:
         assert torch.equal(hats_taken_off(tiny_bundle(), inputs, composite, REFINED), composite)
 
 
-def test_each_of_both_is_asked_for_by_its_own_parameter() -> None:
+def test_colour_of_a_third_portrait_is_its_mean_there() -> None:
+    inputs = given(colour=2)
+    key = inputs.regions[0].appearance
+    pixels = np.full((SIDE, SIDE, 3), 10, np.uint8)
+    pixels[:, SIDE // 2 :] = (200, 120, 40)
+    third = replace(inputs.portraits[key], pixels=pixels)
+    inputs = replace(inputs, portraits={**inputs.portraits, key: third})
+    composite = GREY.clone()
+    composite[..., 1, SIDE // 2 + 1] = 0.75  # a strand
+    found = colours_matched(tiny_bundle(), inputs, composite, REFINED)
+    hair = found[..., SIDE // 2 :]
+    mean = [signed(level) for level in (200, 120, 40)]
+    assert hair.mean(dim=(0, 2, 3)).tolist() == pytest.approx(mean, abs=1e-5)
+    strand = (hair[..., 1, 1] - hair[..., 1, 2]).flatten().tolist()
+    assert strand == pytest.approx([0.5] * 3, abs=1e-5)
+    assert torch.equal(found[..., : SIDE // 2], composite[..., : SIDE // 2])
+
+
+def test_colour_of_its_own_photograph_or_of_a_bald_head_shifts_nothing() -> None:
+    composite = torch.linspace(-1, 1, SIDE).expand(1, 3, SIDE, SIDE)
+    inputs = given(colour=2)
+    key = inputs.regions[0].appearance
+    bald = replace(labelled(2, SKIN, SKIN), sha256=key)
+    for each in (given(), replace(inputs, portraits={**inputs.portraits, key: bald})):
+        assert torch.equal(colours_matched(tiny_bundle(), each, composite, REFINED), composite)
+
+
+def test_each_is_asked_for_by_its_own_parameter() -> None:
     bundle, inputs = tiny_bundle(), hatted(given(), SIDE // 4)
     composite = torch.linspace(-1, 1, SIDE)[:, None].expand(1, 3, SIDE, SIDE)
     seen = seen_in_photographs(bundle, inputs, REFINED)
@@ -183,6 +211,9 @@ def test_each_of_both_is_asked_for_by_its_own_parameter() -> None:
     both = wanted_picture(bundle, inputs, composite, replace(EXTENDED, hats_off=True))
     one = wanted_picture(bundle, inputs, composite, EXTENDED)
     assert len({x.numpy().tobytes() for x in (neither, off, both, one)}) == 4
+    coloured = given(colour=2)
+    matched = wanted_picture(bundle, coloured, composite, replace(REFINED, colours_match=True))
+    assert not torch.equal(matched, wanted_picture(bundle, coloured, composite, REFINED))
     for each in seen:  # what is known stays known
         inner = laid_over(bundle, composite + 3, [each], REFINED) <= 1
         assert torch.equal(both[inner], neither[inner])
