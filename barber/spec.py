@@ -158,7 +158,7 @@ class BlendParams:
     # Hair in the place of its source's hat is refined towards the colour of the hair beside it.
     hats_off: bool = field(default=False, metadata={LATER: True})
     # A region in somebody else's colour is refined towards the mean of that colour.
-    colours_match: bool = field(default=False, metadata={LATER: True})
+    colour_match: bool = field(default=False, metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

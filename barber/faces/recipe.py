@@ -87,7 +87,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "refine_l2_weight": 10.0,
             "refine_extends": True,
             "hats_off": True,
-            "colours_match": True,
+            "colour_match": True,
         },
     }
 }

@@ -25,6 +25,8 @@ from barber.stages.pictures import photograph_labels, to_signed
 
 BESIDE_HAT = 1 / 16  # of the picture's side: how far from a hat its wearer's hair gives the colour
 
+LEAST_SHARED = 0.1  # of the smaller of two regions: fewer common places do not tell its colour
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
@@ -47,7 +49,7 @@ def wanted_picture(
     """
     if params.hats_off:
         composite = hats_taken_off(bundle, inputs, composite, params)
-    if params.colours_match:
+    if params.colour_match:
         composite = colours_matched(bundle, inputs, composite, params)
     seen = seen_in_photographs(bundle, inputs, params)
     if not params.refine_extends:
@@ -131,7 +133,8 @@ def colours_matched(
     """The composite with each region in somebody else's colour shifted to its mean there.
 
     S brings the colour only as far as the generator's styles reach, and no photograph shows this
-    shape in this colour, so that nothing else would put it right.
+    shape in this colour, so that nothing else would put it right. Means are of the places that
+    both show, where there are enough: long hair is darker below, and a short cut has no below.
 
     Args:
         bundle: The parser says where the appearance portraits show the region.
@@ -149,8 +152,13 @@ def colours_matched(
         labels = _labels(bundle, inputs, region.appearance, params)
         model = masks.to_side(masks.covered(labels, region.area), side)
         if place.any() and model.any():
+            both = place & model
+            if both.sum() >= LEAST_SHARED * min(place.sum(), model.sum()):
+                here = there = both
+            else:
+                here, there = place, model
             pixels = to_signed(inputs.portraits[region.appearance].pixels, bundle.device)
-            shift = _mean_colour(pixels, model) - _mean_colour(composite, place)
+            shift = _mean_colour(pixels, there) - _mean_colour(composite, here)
             composite = composite + shift * place
     return composite
 

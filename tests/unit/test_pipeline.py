@@ -46,7 +46,7 @@ REFINED = replace(
     refine_steps=2,
     refine_extends=True,
     hats_off=True,
-    colours_match=True,
+    colour_match=True,
 )
 EVERY_KIND = pytest.mark.parametrize(
     "spec",

@@ -190,6 +190,28 @@ def test_colour_of_a_third_portrait_is_its_mean_there() -> None:
     assert torch.equal(found[..., : SIDE // 2], composite[..., : SIDE // 2])
 
 
+@pytest.mark.parametrize(("rows", "shift"), [(SIDE // 4, 0.25), (1, 0.75)])
+def test_colour_is_compared_where_both_show_hair_when_that_is_enough(
+    rows: int, shift: float
+) -> None:
+    inputs = given(colour=2)
+    key = inputs.regions[0].appearance
+    short = labelled(2, SKIN, SKIN)
+    assert short.label_map is not None
+    label_map = short.label_map.copy()
+    label_map[:rows, SIDE // 2 :] = HAIR
+    label_map[:, : SIDE // 2] = HAIR  # nothing that the composite has hair beside
+    pixels = np.full((SIDE, SIDE, 3), 128, np.uint8)
+    third = replace(short, sha256=key, label_map=label_map, pixels=pixels)
+    inputs = replace(inputs, portraits={**inputs.portraits, key: third})
+    composite = torch.full((1, 3, SIDE, SIDE), signed(128) - 0.25)
+    composite[..., SIDE // 4 :, :] -= 0.5 * 4 / 3  # the shadow below: a quarter of it is above
+    found = colours_matched(tiny_bundle(), inputs, composite, REFINED)
+    hair = found[..., SIDE // 2 :]
+    above = float(hair[..., : SIDE // 4, :].mean())
+    assert above - float(composite[..., : SIDE // 4, :].mean()) == pytest.approx(shift, abs=1e-5)
+
+
 def test_colour_of_its_own_photograph_or_of_a_bald_head_shifts_nothing() -> None:
     composite = torch.linspace(-1, 1, SIDE).expand(1, 3, SIDE, SIDE)
     inputs = given(colour=2)
@@ -212,7 +234,7 @@ def test_each_is_asked_for_by_its_own_parameter() -> None:
     one = wanted_picture(bundle, inputs, composite, EXTENDED)
     assert len({x.numpy().tobytes() for x in (neither, off, both, one)}) == 4
     coloured = given(colour=2)
-    matched = wanted_picture(bundle, coloured, composite, replace(REFINED, colours_match=True))
+    matched = wanted_picture(bundle, coloured, composite, replace(REFINED, colour_match=True))
     assert not torch.equal(matched, wanted_picture(bundle, coloured, composite, REFINED))
     for each in seen:  # what is known stays known
         inner = laid_over(bundle, composite + 3, [each], REFINED) <= 1
