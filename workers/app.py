@@ -35,8 +35,14 @@ EXCHANGE = "barbershop"
 BROKER_FOLDERS = ("messages", "control")
 
 
-def create_app(settings: Settings) -> Celery:
-    """A Celery application of its own, not made the process's current one."""
+def create_app(settings: Settings, *, patience_s: float | None = None) -> Celery:
+    """A Celery application of its own, not made the process's current one.
+
+    Args:
+        settings: The settings.
+        patience_s: How long the broker may take to answer before it counts as away; None, for
+            whoever waits for messages, is for ever.
+    """
     app = Celery("barbershop", set_as_current=False, include=["workers.tasks"])
     scheme, prefix = urlsplit(settings.broker_url).scheme, settings.queue_prefix
     app.conf.update(
@@ -44,7 +50,7 @@ def create_app(settings: Settings) -> Celery:
         barbershop_prefix=prefix,
         task_queues=[_queue(scheme, prefix, name) for name in QUEUES],
         **_execution(settings),
-        **_broker(settings),
+        **_broker(settings, patience_s),
         **_results(settings),
     )
     return app
@@ -145,7 +151,7 @@ def _execution(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _broker(settings: Settings) -> dict[str, Any]:
+def _broker(settings: Settings, patience_s: float | None) -> dict[str, Any]:
     scheme = urlsplit(settings.broker_url).scheme
     if scheme.startswith("redis"):
         options: dict[str, Any] = {
@@ -154,10 +160,14 @@ def _broker(settings: Settings) -> dict[str, Any]:
             "unacked_restore_throttle": 1,
             "global_keyprefix": settings.queue_prefix,
         }
+        if patience_s is not None:
+            options["socket_timeout"] = patience_s
     elif scheme == "filesystem":
         return _folder_broker(settings)
     else:
         options = {"confirm_publish": True}
+        if patience_s is not None:
+            options |= {"read_timeout": patience_s, "write_timeout": patience_s}
     return {"broker_url": settings.broker_url, "broker_transport_options": options}
 
 

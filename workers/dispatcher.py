@@ -59,6 +59,7 @@ RELAY_ROWS = 32  # published in one transaction
 PRESENCE = "dispatcher"
 PRESENCE_S = 2.0  # between two signs of life
 LONGEST_PAUSE_S = 5.0  # between two tries while the database is away
+BROKER_PATIENCE_S = 5.0  # with a broker that stands still: the ticks must go on
 FOLD_S = 5.0  # between two foldings of the jobs' counters
 BULK_S = 0.5  # of a round, for what is done to many jobs: the ticks must go on meanwhile
 PRUNE_S = 60.0  # between two shards of what is deleted: all are seen in some four hours
@@ -102,7 +103,7 @@ class Dispatcher:
         self._disk_is_full: bool | None = None  # until it has been looked at
 
     def run(self, stop: threading.Event) -> None:
-        """Ticks until told to stop; outlives a database or a broker that is away."""
+        """Ticks until told to stop; outlives a database, a broker or a store that is away."""
         pause_s = self.settings.tick_s
         while not stop.wait(pause_s):
             try:
@@ -117,6 +118,9 @@ class Dispatcher:
             except (OperationalError, InterfaceError) as error:
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 log.warning("the catalogue cannot be reached: %s", error.orig)
+            except OSError as error:
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                log.warning("the store cannot be looked after: %s", error)
 
     def tick(self) -> bool:
         """Brings the catalogue forward; False when another dispatcher leads."""
@@ -293,7 +297,7 @@ def main() -> int:
     configure_logging()
     try:
         settings = Settings.from_env(os.environ)
-        app = create_app(settings)
+        app = create_app(settings, patience_s=BROKER_PATIENCE_S)
         check_broker(app)
     except SettingsError as error:
         log.error("the dispatcher does not start: %s", error)
@@ -306,7 +310,10 @@ def main() -> int:
     dispatcher = Dispatcher(settings, engine, app)
     sender = threading.Thread(target=Sender(settings, engine).run, args=(stop,), name="webhooks")
     sender.start()
-    dispatcher.run(stop)
+    try:
+        dispatcher.run(stop)
+    finally:  # a process that only calls webhooks would look alive to whoever restarts it
+        stop.set()
     sender.join(DEADLINE_S)
     dispatcher.leave()
     engine.dispose()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from sqlalchemy import Engine, create_engine, make_url
+from psycopg2.errors import ReadOnlySqlTransaction
+from sqlalchemy import Engine, ExceptionContext, create_engine, event, make_url
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from barber.settings import Settings
@@ -26,11 +28,12 @@ def open_engine(settings: Settings, *, application: str) -> Engine:
     """An engine on the catalogue; `application` is what `pg_stat_activity` calls its connections.
 
     Dead connections are noticed before use, so a restarted server costs nothing but the wait.
-    Every process opens its own: connections do not survive a fork.
+    Every process opens its own: connections do not survive a fork. A server that is read-only, as
+    one is for a while after a failover, counts as one that is away.
     """
     url = make_url(settings.database_url)
     options = [SERVER_OPTIONS, *_texts(url.query.get("options"))]
-    return create_engine(
+    engine = create_engine(
         url,
         pool_pre_ping=True,
         pool_recycle=1800,
@@ -40,6 +43,20 @@ def open_engine(settings: Settings, *, application: str) -> Engine:
             "options": " ".join(options),  # the address may name a schema
         },
     )
+    event.listen(engine, "handle_error", _away_when_read_only)
+    return engine
+
+
+def _away_when_read_only(context: ExceptionContext) -> None:
+    """Drops all connections to a server that takes no writes; the next may lead to another.
+
+    Raises:
+        OperationalError: Instead of an error that reads like a fault of ours.
+    """
+    error = context.original_exception
+    if isinstance(error, ReadOnlySqlTransaction):
+        context.is_disconnect = True
+        raise OperationalError(context.statement, context.parameters, error)
 
 
 def _texts(value: str | Sequence[str] | None) -> Sequence[str]:

@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import OperationalError
 
 from barber.catalogue import dispatch, migrate, outbox, workers
 from barber.catalogue.db import open_engine, transaction
@@ -23,7 +26,8 @@ from tests.support.brokers import broker_of
 from tests.support.builders import hair_spec, register_portraits, staff, submit
 from tests.support.postgres import FAST
 from workers.app import create_app
-from workers.dispatcher import Dispatcher
+from workers.dispatcher import Dispatcher, main
+from workers.retry import IO, judge
 
 pytestmark = pytest.mark.integration
 
@@ -52,6 +56,13 @@ def messages(settings):
     return sorted((settings.broker_dir / "messages").glob("*.msg"))
 
 
+def until(holds, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def backlog(engine):
     with transaction(engine) as session:
         return outbox.backlog(session).count
@@ -67,6 +78,31 @@ def test_message_leaves_the_outbox_for_the_broker(dispatcher, settings, engine, 
     assert json.loads(message.read_text())["headers"]["task"] == "barbershop.stage.target"
     assert backlog(engine) == 0
     assert dispatcher.relay() == 0
+
+
+@pytest.mark.matrix(28)
+@pytest.mark.parametrize("name", ["redis", pytest.param("rabbitmq", marks=pytest.mark.slow)])
+def test_ticks_go_on_while_the_broker_stands_still(name, settings, engine, job_id, caplog):
+    with broker_of(name, settings.home) as broker:
+        settings = replace(settings, broker_url=broker.url)
+        app = create_app(settings, patience_s=0.5)
+        dispatcher = Dispatcher(settings, engine, app)
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=30, interval_step=0.1)
+        dispatcher.tick()
+        with broker.stalled():
+            gives_up = threading.Thread(target=dispatcher.relay)
+            gives_up.start()
+            gives_up.join(60)
+            assert not gives_up.is_alive()
+            assert "the broker does not take messages" in caplog.text
+            assert backlog(engine) == 1
+            assert dispatcher.tick()
+        with transaction(engine) as session:
+            session.execute(text("UPDATE outbox SET not_before = NULL"))
+        assert dispatcher.relay() == 1
+        assert backlog(engine) == 0
+        app.close()
 
 
 @pytest.mark.matrix(8)
@@ -132,6 +168,56 @@ def test_crash_between_publishing_and_deleting_doubles_the_message(
 
     assert dispatcher.relay() == 1
     assert len(messages(settings)) == 2
+
+
+@pytest.mark.matrix(29)
+def test_dispatcher_goes_on_when_the_server_takes_writes_again(
+    dispatcher, settings, engine, job_id, caplog
+):
+    """After a failover a server is read-only until it is promoted."""
+    name = make_url(settings.database_url).database
+    stop = threading.Event()
+    life = threading.Thread(target=dispatcher.run, args=(stop,))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as admin:
+        admin.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
+        engine.dispose()
+        life.start()
+        until(lambda: "the catalogue cannot be reached: cannot execute" in caplog.text)
+        admin.execute(text(f'ALTER DATABASE "{name}" RESET default_transaction_read_only'))
+        until(lambda: messages(settings))
+    stop.set()
+    life.join(20)
+    assert not life.is_alive()
+
+
+def test_error_of_a_server_without_writes_is_not_taken_for_a_fault_of_ours(engine):
+    with engine.connect() as connection:
+        connection.execute(text("SET TRANSACTION READ ONLY"))
+        with pytest.raises(OperationalError) as caught:
+            connection.execute(text("DELETE FROM outbox"))
+    assert judge(caught.value) is IO
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM outbox"))
+
+
+def test_process_whose_ticks_end_is_over(settings, monkeypatch):
+    """Whoever restarts it must see that; a thread that still calls webhooks is no dispatcher."""
+    for name, value in settings.to_env().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(Dispatcher, "tick", lambda _: 1 / 0)
+    ended = []
+
+    def live():
+        with pytest.raises(ZeroDivisionError):
+            main()
+        ended.append(True)
+
+    life = threading.Thread(target=live)
+    life.start()
+    life.join(30)
+    assert ended
+    until(lambda: "webhooks" not in {each.name for each in threading.enumerate()})
 
 
 def test_second_dispatcher_does_not_tick_while_the_first_leads(dispatcher, engine, job_id):

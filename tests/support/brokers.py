@@ -13,7 +13,8 @@ import signal
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -101,6 +102,16 @@ class ServerBroker(Broker):
         os.killpg(self._server.pid, signal.SIGKILL)
         while self._server.pid is not None:
             time.sleep(0.01)
+
+    @contextmanager
+    def stalled(self) -> Iterator[None]:
+        """Meanwhile it takes connections and bytes, and answers nobody."""
+        assert self._server.pid is not None
+        os.killpg(self._server.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self._server.pid, signal.SIGCONT)
 
     def wipe(self) -> None:
         shutil.rmtree(self._folder / RABBITMQ_DATA, ignore_errors=True)  # a Redis keeps nothing
