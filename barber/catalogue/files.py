@@ -63,13 +63,7 @@ def quarantine(session: Session, key: str) -> bool:
     Returns:
         False when the artifact was not ready (somebody else has noticed).
     """
-    query = (
-        select(Job.id)
-        .join(Stage, Stage.job_id == Job.id)
-        .where(Stage.key == key, (Job.status == JobStatus.RUNNING) | (Job.result_key == key))
-    )
-    job_ids = list(session.scalars(query.distinct()))
-    locks.lock_jobs(session, job_ids)
+    job_ids = _locked_users(session, key)
     statement = (
         update(Artifact)
         .where(Artifact.key == key, Artifact.status == ArtifactStatus.READY)
@@ -89,3 +83,26 @@ def quarantine(session: Session, key: str) -> bool:
         flow.settle(session, job_id)
         events.record(session, EventKind.QUARANTINED, job_id=job_id, data={"key": key})
     return True
+
+
+def _locked_users(session: Session, key: str) -> list[int]:
+    """The jobs that a lost artifact concerns, with it and them locked.
+
+    While their locks are waited for, another job may begin to use it. The artifact's own lock keeps
+    all others from doing so, but is the last in the order: who came before it is asked again.
+    """
+    query = (
+        select(Job.id)
+        .join(Stage, Stage.job_id == Job.id)
+        .where(Stage.key == key, (Job.status == JobStatus.RUNNING) | (Job.result_key == key))
+        .distinct()
+    )
+    while True:
+        job_ids = set(session.scalars(query))
+        attempt = session.begin_nested()
+        locks.lock_jobs(session, job_ids)
+        locks.lock_artifact(session, key)
+        if job_ids.issuperset(session.scalars(query)):
+            attempt.commit()
+            return sorted(job_ids)
+        attempt.rollback()  # which lets go of all of them

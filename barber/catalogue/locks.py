@@ -55,6 +55,11 @@ def keep_artifacts(session: Session, job_id: int) -> None:
     session.execute(query.with_for_update(read=True, key_share=True)).all()
 
 
+def lock_artifact(session: Session, key: str) -> None:
+    """Locks an artifact so that nobody can begin to use it, and waits for those who just do."""
+    session.execute(select(Artifact.key).where(Artifact.key == key).with_for_update()).all()
+
+
 def guarded(session: Session, job_id: int, action: Callable[[], int]) -> int:
     """Runs one job's part of a tick by itself: a bad job must not stop the others.
 

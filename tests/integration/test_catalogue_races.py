@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from barber.catalogue import dispatch, jobs, rework, stages
+from barber.catalogue import dispatch, jobs, operate, rework, stages
 from barber.catalogue.db import transaction
 from barber.catalogue.jobs import AlreadySubmitted
 from barber.catalogue.status import JobStatus
@@ -369,6 +369,58 @@ def _meddle(session: Session, chance: random.Random, job_id: int) -> None:
                 stages.quarantine(session, chance.choice(sorted(keys)))
     except Conflict:
         pass
+
+
+@pytest.mark.matrix(16)
+@pytest.mark.parametrize("how", ["reuse", "retry"])
+def test_a_job_that_begins_to_use_an_artifact_while_it_is_quarantined_has_it_built_anew(
+    engine: Engine, crew: Crew, people: list[PortraitKey], how: str
+) -> None:
+    (second,) = submit(engine, [hair_spec(people[0], people[2])])
+    if how == "retry":
+        crew.work({"align": break_down()})
+        assert status(engine, second) is JobStatus.FAILED
+    else:
+        with transaction(engine) as session:
+            operate.pause(session, second, by="ann")
+    (first,) = submit(engine, [hair_spec(people[0], people[1])])
+    for _ in range(2):
+        crew.tick()
+        for message in crew.messages():
+            crew.run(message, succeed if message["kind"] != "align" else break_down(final=False))
+    shared = """SELECT s.key FROM stage s JOIN stage t USING (key) JOIN artifact a USING (key)
+        WHERE s.job_id = :one AND t.job_id = :two AND a.kind = 'reconstruct' AND a.status = 'ready'
+        LIMIT 1"""
+    with engine.connect() as connection:
+        key = connection.scalars(text(shared), {"one": first, "two": second}).one()
+
+    def quarantine() -> None:
+        with transaction(engine) as session:
+            assert stages.quarantine(session, key)
+
+    with engine.connect() as holder, ThreadPoolExecutor(1) as pool:
+        holder.execute(text(f"SELECT id FROM job WHERE id = {first} FOR NO KEY UPDATE"))
+        done = pool.submit(quarantine)
+        time.sleep(0.5)  # it has listed the jobs and waits for the first
+        assert not done.done()
+        with transaction(engine) as session:
+            if how == "retry":
+                rework.retry(session, second, by="ann")
+            else:
+                operate.resume(session, second, by="ann")
+        crew.tick()
+        holder.rollback()
+        done.result(30)
+
+    assert offences(engine) == []
+    with transaction(engine) as session:
+        jobs.cancel(session, first, by="ann")  # so that it does not build it for the second
+    for _ in range(4):
+        with transaction(engine) as session:
+            session.execute(text("UPDATE stage SET ready_at = ready_at - interval '1 h'"))
+        crew.work()
+    assert status(engine, second) is JobStatus.SUCCEEDED
+    assert offences(engine) == []
 
 
 def _calm(engine: Engine, crew: Crew, ids: list[int]) -> None:
