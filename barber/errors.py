@@ -13,6 +13,7 @@
     |   `-- LoginRefused    this is not somebody we know
     |       `-- TooManyTries    and not for a while
     |-- StoreError          an artifact file is missing, damaged or cannot be written
+    |   |-- StoreAwayError  the store cannot be read, or is another
     |   `-- SnapshotError   a stage cannot go on from what was kept of it: it starts over
     |-- ServerAway          the console elsewhere does not answer
     |-- SettingsError       the environment is at fault: value and remedy named
@@ -106,6 +107,10 @@ class TooManyTries(LoginRefused):
 
 class StoreError(BarberError):
     """An artifact file is missing, damaged, or cannot be written (disk full)."""
+
+
+class StoreAwayError(StoreError):
+    """The store cannot be read, or is not the one that the others use: its files may be sound."""
 
 
 class SnapshotError(StoreError):

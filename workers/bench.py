@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -25,12 +26,19 @@ from barber.catalogue.db import transaction
 from barber.catalogue.originals import ARTIFACT_FILE
 from barber.catalogue.snapshots import SnapshotFiles
 from barber.catalogue.store import Store, StoredFile
-from barber.errors import SnapshotError, StageError, StageHung, StoreError
+from barber.errors import (
+    Cancelled,
+    SnapshotError,
+    StageError,
+    StageHung,
+    StoreAwayError,
+    StoreError,
+)
 from barber.pixels import encode_labels_png, encode_png
 from barber.plan import ArtifactKey, StageKind, plan
 from barber.quality import Quality
 from barber.settings import Settings
-from barber.spec import PortraitKey
+from barber.spec import JobSpec, PortraitKey
 from workers.endings import end_process
 from workers.failpoints import Failpoints, Point
 from workers.heart import Heart
@@ -48,7 +56,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-DATABASE_TRIES = 5
+DATABASE_PATIENCE_S = 6.0
+LONGEST_PAUSE_S = 3.2  # between two tries while the database is away
 ARTIFACT_TYPE = "application/x-safetensors"
 SEGMENTATION = "segmentation.png"  # after a stage's picture in the order of names
 MOST_TRACE = 12_000  # characters: the end of a traceback, where the fault is
@@ -190,14 +199,19 @@ class Bench:
                     quality.record(session, claim.planned.key, found)
                 return is_mine
 
-            return self._write(finish)
+            # What was computed is offered as long as its lease may last.
+            return self._write(finish, for_s=self.settings.lease_s)
 
     def _measure(self, claim: stages.Claim, artifact: Artifact) -> Quality | None:
         return measure(
-            self.bundle, claim.spec, artifact, portrait=self._portrait, load=self._artifact
+            self.bundle,
+            claim.spec,
+            artifact,
+            portrait=self._portrait,
+            load=partial(self._artifact, claim.spec),
         )
 
-    def _give_up(self, claim: stages.Claim, error: StageHung) -> None:
+    def _give_up(self, claim: stages.Claim, error: StageHung | Cancelled) -> None:
         """Reports, in the heart's thread, a stage whose own thread hangs; ends the process."""
         facts = {"job_id": claim.job_id, "stage_id": claim.stage_id, "stage": claim.planned.kind}
         try:
@@ -248,7 +262,7 @@ class Bench:
             claim.spec,
             claim.planned,
             portraits=self._portrait,
-            artifacts=lambda key: self._artifact(key, kinds[key]),
+            artifacts=lambda key: self._artifact(claim.spec, key, kinds[key]),
             on_step=heart.on_step,
             resume=None if snapshot is None else Snapshot.from_bytes(snapshot),
         )
@@ -263,11 +277,12 @@ class Bench:
                 label_map=portraits.label_map(session, self.store, key),
             )
 
-    def _artifact(self, key: ArtifactKey, kind: StageKind) -> Artifact:
-        """Reads an input; a damaged one is built again by its own stage.
+    def _artifact(self, spec: JobSpec, key: ArtifactKey, kind: StageKind) -> Artifact:
+        """Reads an input of a job; a damaged one is built again by its own stage.
 
         Raises:
             StoreError: The file is missing or damaged; its artifact is quarantined.
+            StoreAwayError: The store is away or not the others': nothing is wrong with the file.
         """
         from barber.artifacts import ARTIFACTS
 
@@ -275,9 +290,22 @@ class Bench:
             file = stages.artifact_files(session, key)[ARTIFACT_FILE]
         try:
             return ARTIFACTS[kind].from_bytes(self.store.get(file.sha256))
-        except StoreError:
+        except StoreAwayError:
+            raise
+        except StoreError as error:
+            if not self._sees_the_store(spec):
+                raise StoreAwayError(
+                    f"the store {self.store.root} holds no portrait of the job: mount the one that "
+                    "the other workers use, or set BARBER_HOME"
+                ) from error
             self._write(lambda session: stages.quarantine(session, key))
             raise
+
+    def _sees_the_store(self, spec: JobSpec) -> bool:
+        """Whether any of a job's portraits is in this process's store; a wrong one has none."""
+        with transaction(self.engine) as session:
+            files = [portraits.file_of(session, key) for key in spec.portraits]
+        return any(self.store.contains(file) for file in files)
 
     def _recipe(self, claim: stages.Claim, artifact: Artifact) -> dict[str, object]:
         """What the catalogue keeps of a stage; results are joined from the recipes of theirs."""
@@ -357,14 +385,15 @@ class Bench:
         )
         return verdict
 
-    def _write(self, change: Callable[[Session], T]) -> T:
-        """One transaction, tried again while the database is away for a moment."""
-        for tries in range(1, DATABASE_TRIES + 1):
+    def _write(self, change: Callable[[Session], T], *, for_s: float = DATABASE_PATIENCE_S) -> T:
+        """One transaction, tried again while the database is away, so many seconds at least."""
+        gives_up, pause_s = time.monotonic() + for_s, 0.2
+        while True:
             try:
                 with transaction(self.engine) as session:
                     return change(session)
             except (OperationalError, InterfaceError):
-                if tries == DATABASE_TRIES:
+                if time.monotonic() > gives_up:
                     raise
-                time.sleep(0.2 * 2**tries)
-        raise AssertionError("unreachable")
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                time.sleep(pause_s)

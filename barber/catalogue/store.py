@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from barber.catalogue.base import HEX_DIGEST
-from barber.errors import StoreError
+from barber.errors import StoreAwayError, StoreError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -65,7 +65,8 @@ class Store:
         """The bytes of that digest.
 
         Raises:
-            StoreError: The file is missing, unreadable, or no longer what was written.
+            StoreError: The file is missing, or no longer what was written.
+            StoreAwayError: It cannot be read, which says nothing about the file.
         """
         path = self.path(sha256)
         try:
@@ -73,7 +74,7 @@ class Store:
         except FileNotFoundError:
             raise StoreError(f"the store lacks the file {path}: its stage must run again") from None
         except OSError as error:
-            raise StoreError(f"the file {path} cannot be read: {error.strerror}") from error
+            raise StoreAwayError(f"the file {path} cannot be read: {error.strerror}") from error
         if hashlib.sha256(data).hexdigest() != sha256:
             raise StoreError(f"the file {path} is damaged: its stage must run again")
         return data

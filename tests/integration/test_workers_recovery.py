@@ -8,16 +8,23 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 
 from barber.catalogue import workers
 from barber.catalogue.db import transaction
+from barber.catalogue.store import Store
+from barber.errors import StoreAwayError, StoreError
+from barber.plan import StageKind
 from barber.settings import Settings
 from tests.support.postgres import fresh_database
 from tests.support.system import QUICK, System, outcomes, write_tiny_bundle
 from tests.support.toys import ToyClient, toy_settings
+from workers.bench import Bench
 from workers.endings import REFUSED_EXIT_CODE
+from workers.retry import IO, judge
 
 pytestmark = pytest.mark.integration
 
@@ -103,3 +110,36 @@ def test_damaged_weights_stop_the_worker_with_a_sentence(database_url, tmp_path)
     assert "the worker stops: " in worker.log.read_text()
     assert weights.name in worker.log.read_text()
     assert worker.popen.returncode == REFUSED_EXIT_CODE
+
+
+@pytest.mark.matrix(30)
+def test_a_worker_with_the_wrong_store_spoils_nothing(server_url, tmp_path):
+    with running(server_url, tmp_path) as (system, client):
+        system.start_worker()
+        (job,) = client.run(client.fresh(1, 2))
+        spec = client.fresh(1, 2)
+        stage = next(each for each in job.stages if each.kind is StageKind.RECONSTRUCT)
+        file = Store(system.settings.store_dir).path(stage.files["artifact"].sha256)
+
+        def read(settings):
+            options = {"bundle": None, "worker": "w", "versions": {}}
+            bench = Bench(settings=settings, engine=system.engine, **options)
+            with pytest.raises(StoreError) as refused:
+                bench._artifact(spec, stage.key, stage.kind)
+            with system.engine.connect() as connection:
+                query = text("SELECT status FROM artifact WHERE key = :key")
+                return refused.value, connection.scalar(query, {"key": stage.key})
+
+        error, status = read(replace(system.settings, home=tmp_path / "unmounted"))
+        assert (type(error), status) == (StoreAwayError, "ready")
+        assert "mount the one that the other workers use" in str(error)
+
+        file.rename(file.with_suffix(".aside"))
+        file.mkdir()  # reading it fails, and not because it is missing
+        error, status = read(system.settings)
+        assert (type(error), status) == (StoreAwayError, "ready")
+        assert judge(error) is IO
+
+        file.rmdir()
+        error, status = read(system.settings)
+        assert (type(error), status) == (StoreError, "missing")
