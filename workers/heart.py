@@ -34,6 +34,7 @@ REASONS = {
     stages.Pulse.LATE: "its job's deadline passed",
     stages.Pulse.LOST: "its lease was lost",
 }
+LEAST_PATIENCE_S = 10.0  # with a stage that was told to stop, however short the leases
 PREVIEW_EVERY = 4  # a preview costs a rendered picture: one per so many progress writes; curves too
 
 
@@ -61,7 +62,7 @@ class Heart:
         settings: Settings,
         *,
         watch: Watch,
-        on_hang: Callable[[StageHung], None],
+        on_hang: Callable[[StageHung | Cancelled], None],
         keeper: Keeper | None = None,
         is_leaving: Callable[[], bool] = lambda: False,
         on_middle: Callable[[], None] = lambda: None,
@@ -151,7 +152,15 @@ class Heart:
                 continue
             written, beat_at = progress.number if progress else 0, time.monotonic()
             if self.pulse is not stages.Pulse.GO:
+                self._await_the_end()
                 return
+
+    def _await_the_end(self) -> None:
+        """Gives a stage that is of no use any more two leases to notice, then ends it by force."""
+        patience_s = max(2 * self._settings.lease_s, LEAST_PATIENCE_S)
+        if not self._stop.wait(patience_s):
+            late = f"{REASONS[self.pulse]}, and it made no step for {patience_s:g} s"
+            self._on_hang(Cancelled(late))
 
     def _beat(self, progress: Progress | None) -> bool:
         """Writes one heartbeat; False when the database could not be reached."""

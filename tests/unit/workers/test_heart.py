@@ -1,5 +1,7 @@
 """What a stage's own thread sees of the heartbeat."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -16,10 +18,11 @@ SPEC = JobSpec(identity=PortraitKey("a" * 64), bundle="b" * 64)
 CLAIM = Claim(stage_id=1, job_id=1, token=1, spec=SPEC, planned=plan(SPEC)[0], bundle_name="tiny")
 
 
-def heart(*, progress_s=1000.0, **options):
+def heart(*, progress_s=1000.0, lease_s=30.0, **options):
     url = "postgresql+psycopg2://u:p@127.0.0.1:1/none"
     options = {"watch": Watch(StageKind.ALIGN, soft_s=0, hang_s=0), "on_hang": print, **options}
-    return Heart(None, CLAIM, Settings(database_url=url, progress_s=progress_s), **options)
+    settings = Settings(database_url=url, progress_s=progress_s, lease_s=lease_s)
+    return Heart(None, CLAIM, settings, **options)
 
 
 def report(done=0.1, preview=None, snapshot=None):
@@ -53,6 +56,26 @@ def test_stage_stops_at_the_step_after_the_bad_news(pulse, reason):
 
     with pytest.raises(Cancelled, match=reason):
         beating.on_step(report())
+
+
+@pytest.mark.parametrize("hears", [True, False])
+def test_stage_that_does_not_notice_its_end_is_ended(hears, monkeypatch):
+    monkeypatch.setattr("workers.heart.LEAST_PATIENCE_S", 0.05)
+    ended = threading.Event()
+    errors = []
+    beating = heart(progress_s=0.0, lease_s=0.1, on_hang=lambda e: (errors.append(e), ended.set()))
+
+    def beat(_):
+        beating.pulse = Pulse.CANCEL
+        return True
+
+    monkeypatch.setattr(beating, "_beat", beat)
+    with beating:
+        if not hears:
+            assert ended.wait(20)
+    assert [type(error) for error in errors] == ([] if hears else [Cancelled])
+    if errors:
+        assert "its job was cancelled, and it made no step" in str(errors[0])
 
 
 def test_stage_stops_when_its_worker_leaves():
