@@ -14,7 +14,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from barber.catalogue import events, flow, locks, outbox, turns, workers
@@ -27,7 +27,7 @@ from barber.catalogue.status import (
     Outcome,
     StageStatus,
 )
-from barber.catalogue.tables import Artifact, Attempt, Control, Job, Stage
+from barber.catalogue.tables import Artifact, Attempt, Control, Event, Job, Stage
 from barber.plan import StageKind
 from barber.settings import Settings
 
@@ -95,16 +95,27 @@ def resend(session: Session, settings: Settings) -> int:
     Each time in a row the wait doubles. Else a queue that is slower than we think would fill with
     messages of old generations, faster than the workers can drop them.
     """
-    in_vain = func.least(Stage.generation - Stage.token - 1, MOST_DOUBLINGS)
-    wait = _grace_s(session, settings) * func.power(2, in_vain) * timedelta(seconds=1)
+    grace = _grace_s(session, settings) * timedelta(seconds=1)
+    wait = grace * func.power(2, func.least(_sent_in_vain(), MOST_DOUBLINGS))
     lost = (
         Stage.status == StageStatus.DISPATCHED,
+        Stage.ready_at < func.now() - grace,  # before the stage's events are read
         Stage.ready_at < func.now() - wait,
     )
     rows = session.execute(select(Stage.id, Stage.job_id, Stage.key).where(*lost)).all()
     return sum(
         locks.guarded(session, row.job_id, partial(_take_back, session, row, lost)) for row in rows
     )
+
+
+def _sent_in_vain() -> ScalarSelect[int]:
+    """How often in a row a stage's message was taken back: since a claim, or its job's retry."""
+    of_job = (Event.job_id == Stage.job_id, Event.job_id.is_not(None))
+    of_stage = Event.stage_id == Stage.id
+    heard = (of_stage & (Event.kind == EventKind.CLAIMED)) | (Event.kind == EventKind.RETRIED)
+    since = select(func.coalesce(func.max(Event.id), 0)).where(*of_job, heard).correlate(Stage)
+    sent = (of_stage, Event.kind == EventKind.RESENT, Event.id > since.scalar_subquery())
+    return select(func.count()).where(*of_job, *sent).correlate(Stage).scalar_subquery()
 
 
 def _take_back(session: Session, row: AnyRow, lost: Iterable[Any]) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from barber.catalogue import dispatch, jobs, locks, outbox, turns, workers
+from barber.catalogue import dispatch, jobs, locks, outbox, stages, turns, workers
 from barber.catalogue.db import transaction
 from barber.catalogue.status import EventKind, JobStatus, StageStatus, WorkerStatus
 from barber.catalogue.workers import Introduction
@@ -21,6 +21,7 @@ from barber.spec import BlendParams, JobSpec, PortraitKey, StageParams
 from tests.support.builders import (
     BUNDLE,
     Crew,
+    Message,
     break_down,
     hair_spec,
     known_portraits,
@@ -306,6 +307,42 @@ def test_a_message_lost_again_and_again_waits_longer_each_time(
                     waits.append(2**doublings)
                     break
     assert waits == [1, 2, 4, 8, 8]
+
+
+def test_a_message_that_was_heard_of_counts_anew(
+    crew: Crew, engine: Engine, portraits: list[PortraitKey]
+) -> None:
+    """What was declined or handed back in between was not lost."""
+    submit(engine, [alone(portraits[0])])
+    late = text(f"UPDATE stage SET ready_at = now() - interval '{crew.settings.grace_s + 1} s'")
+    ready = text("UPDATE stage SET not_before = NULL")
+
+    def next_message() -> Message:
+        crew.tick()
+        (message,) = crew.messages()
+        return message
+
+    def lose() -> int:
+        with transaction(engine) as session:
+            session.execute(late)
+            return dispatch.resend(session, crew.settings)
+
+    for _ in range(3):
+        message = next_message()
+        with transaction(engine) as session:
+            ids = (message["stage_id"], message["generation"])
+            assert stages.decline(session, *ids, why="another one goes first")
+            session.execute(ready)
+    next_message()
+    assert lose() == 1
+    claim = crew.claim(next_message())
+    assert claim is not None
+    with transaction(engine) as session:
+        stages.hand_back(session, claim, "its worker leaves")
+    next_message()
+    assert lose() == 1
+    next_message()
+    assert lose() == 0, "lost twice in a row: the wait has doubled"
 
 
 def test_a_message_behind_a_running_stage_is_not_lost(
