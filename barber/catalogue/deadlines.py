@@ -19,6 +19,7 @@ from barber.catalogue.status import EventKind, JobStatus, StageStatus
 from barber.catalogue.tables import Job, Stage
 from barber.settings import Settings
 
+AT_ONCE = 200  # jobs in one tick: their rows stay locked until it ends, and the other steps wait
 WAITING = (StageStatus.PENDING, StageStatus.DISPATCHED)
 
 
@@ -52,7 +53,7 @@ def expire(session: Session, settings: Settings) -> int:  # noqa: ARG001 (a step
     )
     return sum(
         locks.guarded(session, job_id, partial(_end, session, job_id))
-        for job_id in session.scalars(late.order_by(Job.id)).all()
+        for job_id in session.scalars(late.order_by(Job.deadline, Job.id).limit(AT_ONCE)).all()
     )
 
 

@@ -109,6 +109,7 @@ class Deed:
                 status = operate.cancel(session, job_id, by=by, why=why)
                 return "cancelled" if status is JobStatus.CANCELLED else "stops at its next step"
             case DeedVerb.PAUSE:
+                _check_waits(session, job_id, "a pause")  # it would hold back a later retry
                 operate.pause(session, job_id, by=by, why=why)
                 return self.done
             case DeedVerb.RESUME:
@@ -116,7 +117,7 @@ class Deed:
                 return self.done
             case DeedVerb.PRIORITY:
                 assert self.priority is not None  # by __post_init__
-                _check_waits(session, job_id)
+                _check_waits(session, job_id, "a priority")
                 operate.set_priority(session, job_id, self.priority, by=by, why=why)
                 return self.done
             case DeedVerb.DEADLINE:
@@ -137,7 +138,7 @@ class Deed:
         )
 
 
-def _check_waits(session: Session, job_id: int) -> None:
+def _check_waits(session: Session, job_id: int, what: str) -> None:
     status = session.scalar(select(Job.status).where(Job.id == job_id))
     if status is not None and JobStatus(status).final:
-        raise Conflict(f"job {job_id} has ended already ({status}): a priority is for what waits")
+        raise Conflict(f"job {job_id} has ended already ({status}): {what} is for what waits")

@@ -61,6 +61,20 @@ def test_a_job_in_time_knows_no_difference(
     assert (row.status, row.deadline) == (JobStatus.SUCCEEDED, TOMORROW)
 
 
+def test_many_end_in_portions(
+    crew: Crew, engine: Engine, people: list[PortraitKey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadlines, "AT_ONCE", 2)
+    ids = submit(engine, [hair_spec(people[0], one) for one in people[1:6]], deadline=TOMORROW)
+    let_it_pass(engine, *ids)
+    ended = []
+    for _ in range(4):
+        with transaction(engine) as session:
+            ended.append(deadlines.expire(session, crew.settings))
+    assert ended == [2, 2, 1, 0]
+    assert {view(engine, job_id).row.status for job_id in ids} == {JobStatus.FAILED}
+
+
 @pytest.mark.parametrize("out", [False, True])
 def test_what_waits_fails_when_the_deadline_passes(
     crew: Crew, engine: Engine, people: list[PortraitKey], out: bool
