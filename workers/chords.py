@@ -18,7 +18,7 @@ from workers.client import message_id
 
 # The chord's poller gives up after so many seconds; the dispatcher's sweep is what remains.
 LOOKS_FOR_S = 1800
-# One worker of the fan-in queue looks at some sixty chords a second (docs/benchmarks.md) and has
+# One worker of the fan-in queue looks at some forty chords a second (docs/benchmarks.md) and has
 # fan-ins to do as well.
 LOOKS_PER_S = 20
 

@@ -27,7 +27,7 @@ from barber.chaos.rules import (
     all_toy_steps,
     toy_step,
 )
-from barber.errors import StoreError
+from barber.errors import StoreAwayError, StoreError
 from barber.settings import Settings
 from workers.bench import Bench
 from workers.heart import Heart
@@ -153,6 +153,8 @@ class ToyBench(Bench):
             file = stages.artifact_files(session, key)[ARTIFACT_FILE]
         try:
             data = self.store.get(file.sha256)
+        except StoreAwayError:
+            raise
         except StoreError:
             self._write(lambda session: stages.quarantine(session, key))
             raise

@@ -127,15 +127,16 @@ A change of 1.0 brings nothing while another part, or the workers themselves, ar
 
 def pollers(known: Mapping[str, Any]) -> str:
     look_s, database_s = known["polling"]["look_s"], known["polling"]["database_s"]
+    most = known["polling"]["most_looks_per_s"]
     chords = open_chords(WINDOW)
     return f"""
 ## Open chords
 
 Until its branches are over a chord is looked at by the workers of the fan-in queue:
-{1000 * look_s:.1f} ms of such a worker and {1000 * database_s:.1f} ms of Postgres each time
-(measured, docs/benchmarks.md). That is not in the tables above. One look a second at all that are
+{1000 * look_s:.1f} ms of such a worker and {1000 * database_s:.1f} ms of Postgres each time,
+{most:.0f} looks a second at most (measured, docs/benchmarks.md). That is not in the tables above. One look a second at all that are
 open at 1,000 workers with the window as shipped, {chords:,.0f} at most, would take
-{chords * look_s:.0f} fan-in workers; so the dispatcher asks for {LOOKS_PER_S} looks a second from
+{chords / most:.0f} fan-in workers; so the dispatcher asks for {LOOKS_PER_S} looks a second from
 each live one, at all chords in turn. With one of them such a chord is looked at each
 {look_interval_s(chords, 1)} s, with ten each {look_interval_s(chords, 10)} s
 (`barber worker --queues cpu`). Its blend waits no longer than `BARBER_SWEEP_S`

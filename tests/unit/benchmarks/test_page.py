@@ -14,7 +14,7 @@ SYSTEM = {
     "offered_s": [1.0, 1.2],
 }
 KNOWN = {
-    "polling": {"look_s": 0.016, "database_s": 0.001},
+    "polling": {"look_s": 0.016, "database_s": 0.001, "most_looks_per_s": 40.0},
     "system": {scaling.BROKER: SYSTEM},
     "claims": {"database_cpu_s": 0.008, "heartbeat_cpu_s": 0.001},
     "tick": {
