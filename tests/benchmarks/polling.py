@@ -102,9 +102,9 @@ dispatcher tells them to look more seldom (docs/scaling.md).
 {table(head, [row(s) for s in shown])}
 
 With {few.open} open a look takes {1000 * worker_s:.1f} ms of the worker's CPU,
-{1000 * postgres_s:.1f} ms of Postgres's and {1000 * broker_s:.1f} ms of the broker's. With {many.open}
-open a fan-in worker looks {many.looks_per_s:.0f} times a second and does nothing else: it waits for
-both each time.
+{1000 * postgres_s:.1f} ms of Postgres's and {1000 * broker_s:.1f} ms of the broker's. With
+{many.open} open a fan-in worker looks {many.looks_per_s:.0f} times a second and does nothing else: it
+waits for both each time.
 """
     figures = {
         "look_s": worker_s,

@@ -67,7 +67,7 @@ def test_scaling_page_tells_every_work_and_setup(monkeypatch: pytest.MonkeyPatch
     assert all(name in text for name in scaling.works(KNOWN))
     assert text.count("and 8 dispatchers |") == len(scaling.works(KNOWN))
     assert "| 1 | 2.00 | 2.20 | +10 % |" in text
-    assert "1,000 at most" in text and "16 fan-in workers" in " ".join(text.split())
+    assert "1,000 at most" in text and "25 fan-in workers" in " ".join(text.split())
 
 
 def test_capacity_is_one_over_the_cost() -> None:
