@@ -148,6 +148,8 @@ def colours_matched(
     for number, region in enumerate(inputs.regions, start=1):
         if region.appearance == inputs.structure.sources[number - 1]:
             continue
+        if region.zone is not None:
+            continue  # within a label may lie two things: a beard and the skin that it leaves
         place = masks.to_side(owner == number, side)
         labels = _labels(bundle, inputs, region.appearance, params)
         model = masks.to_side(masks.covered(labels, region.area), side)

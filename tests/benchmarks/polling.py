@@ -103,8 +103,8 @@ dispatcher tells them to look more seldom (docs/scaling.md).
 
 With {few.open} open a look takes {1000 * worker_s:.1f} ms of the worker's CPU,
 {1000 * postgres_s:.1f} ms of Postgres's and {1000 * broker_s:.1f} ms of the broker's. With
-{many.open} open a fan-in worker looks {many.looks_per_s:.0f} times a second and does nothing else: it
-waits for both each time.
+{many.open} open a fan-in worker looks {many.looks_per_s:.0f} times a second and does nothing else:
+it waits for both each time.
 """
     figures = {
         "look_s": worker_s,

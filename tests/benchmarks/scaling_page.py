@@ -135,7 +135,8 @@ def pollers(known: Mapping[str, Any]) -> str:
 Until its branches are over a chord is looked at by the workers of the fan-in queue:
 {1000 * look_s:.1f} ms of such a worker and {1000 * database_s:.1f} ms of Postgres each time,
 {most:.0f} looks a second at most (measured, docs/benchmarks.md).
-That is not in the tables above. One look a second at all that are open at 1,000 workers with the window as shipped, {chords:,.0f} at most, would take
+That is not in the tables above. One look a second at all that are open at
+1,000 workers with the window as shipped, {chords:,.0f} at most, would take
 {chords / most:.0f} fan-in workers; so the dispatcher asks for {LOOKS_PER_S} looks a second from
 each live one, at all chords in turn. With one of them such a chord is looked at each
 {look_interval_s(chords, 1)} s, with ten each {look_interval_s(chords, 10)} s

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from barber.artifacts import Portrait
-from barber.labels import Region
+from barber.labels import Region, Zone
 from barber.stages.mix import BlendInputs
 from barber.stages.pictures import to_signed
 from barber.stages.wanted import (
@@ -212,12 +212,14 @@ def test_colour_is_compared_where_both_show_hair_when_that_is_enough(
     assert above - float(composite[..., : SIDE // 4, :].mean()) == pytest.approx(shift, abs=1e-5)
 
 
-def test_colour_of_its_own_photograph_or_of_a_bald_head_shifts_nothing() -> None:
+def test_colour_of_its_own_photograph_of_a_bald_head_or_of_a_zone_shifts_nothing() -> None:
     composite = torch.linspace(-1, 1, SIDE).expand(1, 3, SIDE, SIDE)
     inputs = given(colour=2)
+    beard = replace(inputs.regions[0], labels=(Region.SKIN,), zone=Zone.LOWER_FACE)
     key = inputs.regions[0].appearance
     bald = replace(labelled(2, SKIN, SKIN), sha256=key)
-    for each in (given(), replace(inputs, portraits={**inputs.portraits, key: bald})):
+    bald_model = replace(inputs, portraits={**inputs.portraits, key: bald})
+    for each in (given(), bald_model, replace(inputs, regions=(beard,))):
         assert torch.equal(colours_matched(tiny_bundle(), each, composite, REFINED), composite)
 
 
