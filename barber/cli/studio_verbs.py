@@ -325,6 +325,7 @@ def curves(run: Path, out: Path) -> None:
     "learns from them instead of from drawn people, and remembers it.",
 )
 @click.option("--export", "target", type=FILE, help="Write the bundle of the run here.")
+@click.option("--replace", is_flag=True, help="Let --export take the place of a bundle.")
 @click.option("--licence", help="Of a bundle made from your own pictures, in words; for --export.")
 @click.option("--json", "as_json", is_flag=True, help="Tell what was done as JSON.")
 def train(
@@ -334,18 +335,21 @@ def train(
     painters: int,
     pictures: Path | None,
     target: Path | None,
+    replace: bool,
     licence: str | None,
     as_json: bool,
 ) -> None:
     """Train a bundle's networks in RUN, slice by slice, and export what there is."""
     if part is None and target is None:
         raise click.UsageError("nothing to do: give --part, --export or both")
-    from barber.faces.training import export, run_slice  # torch, only when it is needed
+    from barber.faces.training import check_target, export, run_slice  # torch, only when needed
 
+    if target is not None:
+        check_target(target, replace=replace)  # before anything is trained
     if part is not None:
         run_slice(run, part, minutes, painters=painters, pictures=pictures)
     if target is not None:
-        export(run, target, licence=licence)
+        export(run, target, licence=licence, replace=replace)
     if as_json:
         bundle_path = None if target is None else str(target)
         click.echo(json.dumps({"run": str(run), "part": part, "bundle": bundle_path}))

@@ -22,8 +22,8 @@ def cut_and_paste(
     """Lays the pixels that the parser calls hair in one portrait over another, where they are.
 
     The edge is as soft as enlarging the label map makes it. A colour from a third portrait moves
-    the hair's mean colour to that portrait's. Nothing is uncovered: the identity's own hair stays
-    wherever the new one does not hide it.
+    the hair's mean colour to that portrait's, where the parser sees hair in both. Nothing is
+    uncovered: the identity's own hair stays wherever the new one does not hide it.
 
     Args:
         identity: uint8 [R, R, 3].
@@ -36,7 +36,9 @@ def cut_and_paste(
     alpha = _alpha(hair_map, side)[:, :, None]
     source = hair.astype(np.float32)
     if colour is not None and colour_map is not None:
-        source = source + _mean_hair(colour, colour_map) - _mean_hair(hair, hair_map)
+        wanted, own = _mean_hair(colour, colour_map), _mean_hair(hair, hair_map)
+        if wanted is not None and own is not None:
+            source = source + wanted - own
     mixed = alpha * source + (1 - alpha) * identity.astype(np.float32)
     whole: Pixels = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
     return whole
@@ -48,10 +50,10 @@ def _alpha(label_map: LabelMap, side: int) -> NDArray[np.float32]:
     return np.asarray(soft, dtype=np.float32) / np.float32(255)
 
 
-def _mean_hair(picture: Pixels, label_map: LabelMap) -> NDArray[np.float32]:
-    """Mean colour of the hair, [3]; of nothing where there is none."""
+def _mean_hair(picture: Pixels, label_map: LabelMap) -> NDArray[np.float32] | None:
+    """Mean colour of the hair, [3]; None where there is none."""
     weight = _alpha(label_map, picture.shape[0])[:, :, None]
     total = float(weight.sum())
     if total == 0:
-        return np.zeros(3, dtype=np.float32)
+        return None
     return np.asarray((weight * picture).sum(axis=(0, 1)) / total, dtype=np.float32)

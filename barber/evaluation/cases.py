@@ -84,7 +84,7 @@ class Counts:
         """Raises InputError when so few images cannot make so many cases."""
         if self.pairs + self.triples < 1:
             raise InputError("nothing to compare: give --pairs or --triples from 1 up")
-        least = 3 if self.triples else 2
+        least = 3  # of two no pair grows hair and another shrinks it: see below
         if self.images < least:
             raise InputError(f"--images {self.images}: at least {least} portraits are needed")
         # About half of all ordered pairs lie in either stratum, and some portraits have no hair.

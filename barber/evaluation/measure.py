@@ -41,13 +41,14 @@ class Measured:
     stratum: Stratum | None
     values: Mapping[str, float]  # by the names of `report.METRICS`; what cannot be told is absent
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, names: Mapping[str, str]) -> dict[str, Any]:
+        """For the file of numbers; `names` are what some values are called there."""
         return {
             "experiment": self.experiment,
             "case": self.case,
             "method": self.method,
             "stratum": self.stratum,
-            **{name: round(value, 5) for name, value in self.values.items()},
+            **{names.get(name, name): round(value, 5) for name, value in self.values.items()},
         }
 
 

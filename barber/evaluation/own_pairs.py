@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -124,10 +125,15 @@ def _csv_rows(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
         raise InputError(f"{path} is empty: give a header {', '.join(NEEDED)} and rows")
     reader.fieldnames = [name.strip().lower() for name in reader.fieldnames]
     _check_columns(dict.fromkeys(reader.fieldnames, ""), str(path))
-    for row in reader:
-        if None in row:
-            raise InputError(f"{path}, line {reader.line_num} has more cells than columns")
-        yield reader.line_num, {name: (value or "").strip() for name, value in row.items()}
+    if twice := [name for name, count in Counter(reader.fieldnames).items() if count > 1]:
+        raise InputError(f"{path} has the column {twice[0]!r} twice: leave one")
+    try:
+        for row in reader:
+            if None in row:
+                raise InputError(f"{path}, line {reader.line_num} has more cells than columns")
+            yield reader.line_num, {name: (value or "").strip() for name, value in row.items()}
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num + 1} cannot be read: {error}") from error
 
 
 def _check_columns(data: Mapping[str, str], where: str) -> None:

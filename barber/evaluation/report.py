@@ -19,7 +19,7 @@ from barber.results import write_whole
 
 NOTHING = "–"
 PLOTTED = ("psnr", "ssim", "hair_iou", "psnr_outside")
-TOLD = ("psnr", "ssim", "hair_iou")  # in sentences
+TOLD = ("psnr", "ssim", "hair_iou", "psnr_outside")  # in sentences
 LIKENESS = ("rmse", "psnr", "ssim", "vgg", "lpips")  # of one picture to another
 FIGURES = "figures"  # folder of pictures beside the page
 
@@ -59,7 +59,6 @@ def _numbers(report: Report) -> bytes:
         "methods": {name: p.to_json() for name, p in report.chosen.params.items()},
         "same": report.chosen.same,
         "failures": dict(report.finished.failures),
-        "names": {"vgg": report.titles.vgg, "lpips": report.titles.lpips},
         "frechet": {
             "name": report.titles.frechet,
             **{f"{at}/{method}": found for (at, method), found in report.measured.frechet.items()},
@@ -72,7 +71,7 @@ def _numbers(report: Report) -> bytes:
             }
             for case in report.material.cases
         },
-        "measured": [row.to_json() for row in report.measured.rows],
+        "measured": [row.to_json(_own_names(report)) for row in report.measured.rows],
     }
     return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()
 
@@ -193,6 +192,12 @@ def _means(report: Report, stratum: Stratum | None) -> Grid:
     return Grid(head=tuple(head), rows=tuple(rows), stamp=report.facts.stamp(n))
 
 
+def _own_names(report: Report) -> dict[str, str]:
+    """What the distances are called among the numbers: LPIPS only where it is LPIPS."""
+    titles = {"vgg": report.titles.vgg, "lpips": report.titles.lpips}
+    return {name: title.lower().replace(" ", "_") for name, title in titles.items()}
+
+
 def _frechet(report: Report, experiment: Experiment, method: str) -> str:
     found = report.measured.frechet.get((experiment, method))
     return NOTHING if found is None else f"{found:.4g}"
@@ -233,7 +238,7 @@ def _findings(report: Report) -> tuple[str, ...]:
             if behind:
                 in_favour.append(f"full is ahead of {method.name} {where}: {', '.join(behind)}.")
     return (*against, *in_favour) or (
-        "No difference in PSNR, SSIM or hair IoU is sure in a stratum at this n.",
+        "No difference in PSNR, SSIM, hair IoU or PSNR outside is sure in a stratum at this n.",
     )
 
 

@@ -74,7 +74,8 @@ def _row(studio: Studio, shown: Shown, rows: Sequence[Measured], metric: str) ->
         (f"{name} {_short(found[name])}".strip(), picture)
         for name, picture in shown.results.items()
     ]
-    own = next((r for r in rows if r.case == case.name and r.method == FULL), None)
+    mine = (r for r in rows if r.experiment is Experiment.TRANSFER and r.case == case.name)
+    own = next((r for r in mine if r.method == FULL), None)
     return SheetRow(
         title=f"{case.name}{'' if own is None or own.stratum is None else f', {own.stratum}'}",
         inputs=inputs,

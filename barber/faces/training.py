@@ -12,7 +12,7 @@ import json
 import pickle
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from barber.faces.parser_training import WIDTHS, ParserTrainer, region_ious
 from barber.faces.recipe import DRAWN, PRESETS, Recipe, recipe_for
 from barber.faces.sharpening import SharpeningTrainer
 from barber.faces.trainer import Trainer
+from barber.manifest import MANIFEST_NAME
 from barber.models.segmenter import Segmenter, SegmenterWidths
 from barber.models.stylegan2 import Generator
 
@@ -103,13 +104,11 @@ def open_run(folder: Path, *, pictures: Path | None = None, painters: int = 0) -
     Raises:
         InputError: The pictures will not do, or are others than the run began with.
     """
-    known = _remember(folder, pictures)
+    known = _remember(folder, pictures, painters)
     if known is None:
         with BatchSource(painters) as source:
             yield Run(folder=folder, recipe=DRAWN, source=source, pictures=None)
         return
-    if painters:
-        raise InputError(f"--painters {painters}: pictures of one's own are read, not painted")
     own = read_own_pictures(known)
     recipe = recipe_for(own.side)
     torch.manual_seed(recipe.generator.seed)
@@ -117,25 +116,40 @@ def open_run(folder: Path, *, pictures: Path | None = None, painters: int = 0) -
     yield Run(folder=folder, recipe=recipe, source=source_of_own, pictures=known)
 
 
-def _remember(folder: Path, pictures: Path | None) -> Path | None:
+def _remember(folder: Path, pictures: Path | None, painters: int) -> Path | None:
     """The pictures that the run learns from; written down when it begins."""
     note = folder / "run.json"
     begun = note.exists() or any((folder / f"{part}.pt").exists() for part in PARTS)
     if begun:
-        text = json.loads(note.read_text())["pictures"] if note.exists() else None
-        known = None if text is None else Path(text)
+        known = _noted(note) if note.exists() else None
         if pictures is not None and (known is None or known != pictures.absolute()):
             raise InputError(
                 f"the run {folder} learns from {known or 'drawn people'}, not from {pictures}: "
                 "name another run folder, or leave the pictures out"
             )
+        _check_painters(known, painters)
         return known
     if pictures is None:
         return None
+    _check_painters(pictures, painters)
     read_own_pictures(pictures)  # refused before the run is begun
     folder.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps({"pictures": str(pictures.absolute())}) + "\n")
     return pictures.absolute()
+
+
+def _noted(note: Path) -> Path:
+    try:
+        return Path(json.loads(note.read_text())["pictures"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{note} is damaged: write the pictures' folder into it, or name another run"
+        ) from error
+
+
+def _check_painters(pictures: Path | None, painters: int) -> None:
+    if pictures is not None and painters:
+        raise InputError(f"--painters {painters}: pictures of one's own are read, not painted")
 
 
 def train_generator(run: Run, minutes: float) -> None:
@@ -257,17 +271,37 @@ def _state_of(folder: Path, part: str) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read: train the {part} in this run first") from error
 
 
-def export(folder: Path, target: Path, *, licence: str | None = None) -> None:
+def check_target(target: Path, *, replace: bool) -> None:
+    """Raises InputError when the export would take the place of something it should not."""
+    if not target.exists():
+        return
+    if not (target / MANIFEST_NAME).is_file():
+        raise InputError(
+            f"{target} is there and is no bundle: an export takes the place of a whole folder, so "
+            "name a new one"
+        )
+    if not replace:
+        raise InputError(
+            f"{target} holds a bundle: name another folder and compare both (`barber evaluate "
+            "--bundle`); --replace puts the new one in its place"
+        )
+
+
+def export(
+    folder: Path, target: Path, *, licence: str | None = None, replace: bool = False
+) -> None:
     """Writes the bundle of a run's networks as they are now.
 
     Args:
         folder: The run.
         target: The bundle's folder; its name becomes the bundle's.
         licence: Of a bundle made from one's own pictures, in words for whoever gets it.
+        replace: Whether it may take the place of a bundle that is there.
 
     Raises:
-        InputError: A network is missing.
+        InputError: A network is missing, or something else is where the bundle shall be.
     """
+    check_target(target, replace=replace)
     with open_run(folder) as run:
         generator, generator_steps = load_generator(run)
         parser, parser_steps = load_parser(folder, WIDTHS)
@@ -302,6 +336,7 @@ def run_slice(
         raise InputError(f"there is no training of {part}: choose {', '.join(PARTS)}")
     if not minutes > 0.0:
         raise InputError(f"a slice of {minutes:g} minutes trains nothing: give more than 0")
+    is_new = not folder.exists()
     torch.set_num_threads(1)  # steps are small; more threads change the rounding, not the speed
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -314,3 +349,7 @@ def run_slice(
                 train_parser(run, minutes, WIDTHS)
     except OSError as error:
         raise InputError(f"the run folder {folder} cannot be used: {error}") from error
+    finally:
+        if is_new:
+            with suppress(OSError):  # not empty: the run has begun
+                folder.rmdir()

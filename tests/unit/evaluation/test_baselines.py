@@ -26,6 +26,11 @@ def test_no_hair_leaves_the_portrait_alone() -> None:
     assert np.array_equal(cut_and_paste(ONE, OTHER, hair_map(slice(0, 0))), ONE)
 
 
+def test_a_third_without_hair_moves_no_colour() -> None:
+    found = cut_and_paste(ONE, OTHER, hair_map(slice(0, 8)), ONE, hair_map(slice(0, 0)))
+    assert (found[:14] == 200).all()
+
+
 def test_colour_of_a_third_moves_the_hairs_mean() -> None:
     third = OTHER // 2 + np.array([0, 20, 40], dtype=np.uint8)
     found = cut_and_paste(ONE, OTHER, hair_map(slice(0, 8)), third, hair_map(slice(8, 16)))

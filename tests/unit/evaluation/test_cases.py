@@ -74,7 +74,7 @@ def test_truth_keeps_the_identity_and_takes_the_hair(material: Material) -> None
     ("counts", "said"),
     [
         (Counts(pairs=0), "give --pairs or --triples"),
-        (Counts(images=1, pairs=1), "at least 2"),
+        (Counts(images=1, pairs=1), "at least 3"),
         (Counts(images=2, pairs=0, triples=1), "at least 3"),
         (Counts(images=4, pairs=50), "give --images 15 or --pairs 3"),
     ],

@@ -60,6 +60,8 @@ def test_names_are_kept_and_files_called_alike_are_told_apart(folder: Path) -> N
         ("identity,hair\na.png,\n", "line 2: has no hair"),
         ("identity,hair\na.png,a.png\n", "line 2: takes the hair of the identity"),
         ("identity,hair\na.png,b.png,c.png\n", "line 2 has more cells"),
+        ("identity,hair,hair\na.png,b.png,c.png\n", "the column 'hair' twice"),
+        (f"identity,hair\na.png,{'x' * 140_000}\n", "line 2 cannot be read: field larger"),
         ("name,identity,hair\nx,a.png,b.png\nx,b.png,a.png\n", "the name 'x' twice"),
         ('{"identity": "a.png"\n', "line 1 is not JSON"),
         ('{"identity": "a.png", "hair": 3}\n', "line 1: give an object"),

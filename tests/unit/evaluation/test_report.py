@@ -146,6 +146,7 @@ def test_numbers_are_kept_for_machines(page) -> None:
     data = json.loads((page[2] / "measurements.json").read_text())
     assert data["seed"] == 5 and len(data["measured"]) == 3 * CASES + 1
     assert data["bundle"]["digest"] == "abcdef0123456789"
+    assert not {"lpips", "vgg"} & set().union(*data["measured"]), "those are other networks' names"
 
 
 def test_failed_jobs_are_told_before_the_numbers(tmp_path: Path) -> None:

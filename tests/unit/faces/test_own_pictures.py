@@ -232,7 +232,14 @@ def test_a_run_remembers_its_pictures(
 def test_a_refused_folder_begins_no_run(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least 200"):
         training.run_slice(tmp_path / "run", "generator", 1.0, pictures=folder)
-    assert not (tmp_path / "run" / "run.json").exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_whose_note_is_damaged_says_so(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{")
+    with pytest.raises(InputError, match=r"run\.json is damaged"):
+        training.run_slice(tmp_path / "run", "generator", 1.0)
 
 
 def test_the_recipe_fits_every_size_and_ships_at_128() -> None:

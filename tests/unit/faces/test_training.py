@@ -181,6 +181,23 @@ def test_export_before_training_says_what_is_missing(tmp_path):
         training.export(tmp_path, tmp_path / "bundle")
 
 
+def test_export_takes_the_place_of_nothing_that_was_not_meant(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.txt").write_text("years")
+    (tmp_path / "picture.png").write_text("a picture")
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "manifest.json").write_text("{}")
+    for replace_ in (False, True):
+        for name in ("thesis", "picture.png"):
+            with pytest.raises(InputError, match="is no bundle"):
+                training.export(tmp_path / "run", tmp_path / name, replace=replace_)
+    with pytest.raises(InputError, match=r"holds a bundle.*--replace"):
+        training.export(tmp_path / "run", tmp_path / "bundle")
+    with pytest.raises(InputError, match="train the generator"):  # it may: the run is what lacks
+        training.export(tmp_path / "run", tmp_path / "bundle", replace=True)
+    assert (tmp_path / "thesis" / "thesis.txt").read_text() == "years"
+
+
 def test_a_run_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be used"):
