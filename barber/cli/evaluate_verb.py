@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 
 from barber.cli.method_options import noise_option, settings_option
 from barber.cli.system_verbs import bundle_option, device_option, port_option, workers_option
+from barber.errors import InputError
 from barber.spec import NoiseMode
 from barber.table import MAX_SEED
 
@@ -73,9 +75,9 @@ count = click.IntRange(0, 100_000)
 @workers_option
 @bundle_option
 @device_option
-@click.pass_obj
+@click.pass_context
 def evaluate(
-    environ: Mapping[str, str],
+    context: click.Context,
     pairs: int | None,
     triples: int,
     images: int,
@@ -100,6 +102,9 @@ def evaluate(
     from barber.evaluation.run import evaluate as run
     from barber.standalone.supervisor import UpOptions
 
+    environ: Mapping[str, str] = context.obj
+    if pairs_file is not None:
+        _refuse_with_pairs_file(context, "pairs", "triples", "images")
     if pairs is None:
         pairs = 0 if triples else PAIRS
     options = EvaluationOptions(
@@ -122,3 +127,13 @@ def evaluate(
     facts = run(options, environ, console)
     click.echo(json.dumps(facts) if as_json else f"report {facts['report']}")
     return 1 if facts["failed"] else 0
+
+
+def _refuse_with_pairs_file(context: click.Context, *names: str) -> None:
+    """Raises InputError when options were given that a table of one's own leaves no use for."""
+    given = [n for n in names if context.get_parameter_source(n) is not ParameterSource.DEFAULT]
+    if given:
+        raise InputError(
+            f"--{given[0]} draws people, --pairs-file brings your own: give one of the two "
+            "(the table says which pictures meet)"
+        )

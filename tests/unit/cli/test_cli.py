@@ -314,3 +314,11 @@ def test_keep_stands_for_the_identity_at_every_option_and_regions_come_in_the_to
     found = _sources(a, b, None, keep, ("nose=b.png", "hair=a.png"))
     assert [area.words for area, _, _ in found] == ["hair", "face", "nose", "hair"]
     assert found[1][1:] == (a, a)
+
+
+@pytest.mark.parametrize("option", ["pairs", "triples", "images"])
+def test_an_evaluation_of_ones_own_table_draws_nobody(
+    barber: Callable[..., Said], option: str
+) -> None:
+    said = barber("evaluate", "--pairs-file", "mine.csv", f"--{option}", 3)
+    assert said.code == 1 and f"--{option} draws people" in said.err
