@@ -14,12 +14,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from barber.catalogue import events, flow, locks
-from barber.catalogue.operate import OPEN
+from barber.catalogue.operate import AT_ONCE, OPEN
 from barber.catalogue.status import EventKind, JobStatus, StageStatus
 from barber.catalogue.tables import Job, Stage
 from barber.settings import Settings
 
-AT_ONCE = 200  # jobs in one tick: their rows stay locked until it ends, and the other steps wait
 WAITING = (StageStatus.PENDING, StageStatus.DISPATCHED)
 
 

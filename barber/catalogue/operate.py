@@ -21,6 +21,7 @@ from barber.errors import Conflict, InputError, NotFound
 
 PRIORITIES = range(-1000, 1001)
 OPEN = (JobStatus.QUEUED, JobStatus.RUNNING)
+AT_ONCE = 200  # jobs in one transaction: their rows stay locked until it ends, and others wait
 EVERYTHING = "everything"  # what the audit log calls the whole system
 
 
@@ -43,7 +44,9 @@ def cancel(session: Session, job_id: int, *, by: str, why: str = "") -> JobStatu
 
 
 def cancel_batch(session: Session, batch_id: int, *, by: str, why: str = "") -> int:
-    """Ends all jobs of a batch that have not ended; returns how many.
+    """Ends the next jobs of a batch that have not ended, at most `AT_ONCE`; returns how many.
+
+    Who wants them all asks, in a transaction each, until it returns 0.
 
     Raises:
         NotFound: No such batch.
@@ -52,7 +55,8 @@ def cancel_batch(session: Session, batch_id: int, *, by: str, why: str = "") -> 
     _require_batch(session, batch_id)
     if session.scalar(select(Batch.filling).where(Batch.id == batch_id)):
         raise Conflict(f"batch {batch_id} is still being queued: cancel it when that is done")
-    query = select(Job.id).where(Job.batch_id == batch_id, Job.status.in_(OPEN)).order_by(Job.id)
+    open_ones = (Job.batch_id == batch_id, Job.status.in_(OPEN), ~Job.cancel_requested)
+    query = select(Job.id).where(*open_ones).order_by(Job.id).limit(AT_ONCE)
     return _cancel(session, list(session.scalars(query)), by=by, why=why)
 
 

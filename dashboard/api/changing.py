@@ -113,8 +113,13 @@ def cancel_batch(batch_id: int, json: shapes.Because) -> dict[str, Any]:
     """Stops all jobs of a batch that have not ended."""
     with record.transaction() as session:
         owners.check_batch(session, batch_id, access.owner())
-        count = jobs.cancel_batch(session, batch_id, by=access.by(), why=json.why)
-    return {"batch_id": batch_id, "jobs": count}
+    by, count = access.by(), 0
+    while True:
+        with record.transaction() as session:
+            some = jobs.cancel_batch(session, batch_id, by=by, why=json.why)
+        if not some:
+            return {"batch_id": batch_id, "jobs": count}
+        count += some
 
 
 @endpoint(

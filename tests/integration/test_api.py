@@ -16,7 +16,7 @@ from openapi_spec_validator import validate
 from safetensors.numpy import save
 from sqlalchemy import Engine, text
 
-from barber.catalogue import audit, jobs, people, stages, tokens
+from barber.catalogue import audit, jobs, operate, people, stages, tokens
 from barber.catalogue.audit import Verb
 from barber.catalogue.db import transaction
 from barber.catalogue.originals import ARTIFACT_FILE
@@ -533,6 +533,16 @@ def test_a_bulk_action_is_counted_first_and_then_done_a_page_at_a_time(api):
         entries = audit.entries(session, verb=Verb.CANCEL)
     assert {(entry.who, entry.why) for entry in entries} == {("olga", "wrong")}
     assert len(entries) == 7
+
+
+def test_a_batch_is_cancelled_whole_however_large(api, monkeypatch):
+    monkeypatch.setattr(operate, "AT_ONCE", 3)
+    batch = api.batch(*range(7)).json["batch_id"]
+    answer = api.post(f"/batches/{batch}/cancel", {"why": "wrong"})
+    assert answer.json == {"batch_id": batch, "jobs": 7}
+    assert api.post(f"/batches/{batch}/cancel", {"why": "wrong"}).json["jobs"] == 0
+    found = api.get(f"/jobs?batch={batch}").json["jobs"]
+    assert [job["status"] for job in found] == ["cancelled"] * 7
 
 
 def test_a_bulk_action_tells_of_each_job_that_refuses(api):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, event, text
 
-from barber.catalogue import events, jobs, portraits, stages, workers
+from barber.catalogue import events, jobs, operate, portraits, stages, workers
 from barber.catalogue.db import transaction
 from barber.catalogue.jobs import AlreadySubmitted, NewJob
 from barber.catalogue.status import EventKind, JobStatus, StageStatus
@@ -184,6 +184,19 @@ def test_a_batch_is_cancelled_as_far_as_it_is_open(
     with transaction(engine) as session:
         stages.hand_back(session, claim, "cancelled")
     assert view(engine, running).row.status is JobStatus.CANCELLED
+
+
+def test_a_batch_is_cancelled_in_portions(
+    engine: Engine, people: list[PortraitKey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operate, "AT_ONCE", 2)
+    ids = submit(engine, [hair_spec(people[0], one) for one in people[1:6]])
+    ended = []
+    for _ in range(4):
+        with transaction(engine) as session:
+            ended.append(jobs.cancel_batch(session, 1, by="ann"))
+    assert ended == [2, 2, 1, 0]
+    assert {view(engine, job_id).row.status for job_id in ids} == {JobStatus.CANCELLED}
 
 
 def test_no_such_job_or_batch(engine: Engine) -> None:
