@@ -159,6 +159,8 @@ class BlendParams:
     hats_off: bool = field(default=False, metadata={LATER: True})
     # A region in somebody else's colour is refined towards the mean of that colour.
     colour_match: bool = field(default=False, metadata={LATER: True})
+    # .. and towards its own photograph's strands in that colour.
+    recolour: bool = field(default=False, metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,12 +82,13 @@ PRESETS: dict[str, dict[str, Any]] = {
             "mask_smoothing": 1,
             "pixel_weight": 8.0,
             "regional_s": True,
-            "refine_steps": 60,
+            "refine_steps": 120,
             "refine_rate": 0.1,
             "refine_l2_weight": 10.0,
             "refine_extends": True,
             "hats_off": True,
             "colour_match": True,
+            "recolour": True,
         },
     }
 }

@@ -15,24 +15,22 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from barber.artifacts import Portrait
 from barber.labels import Region
 from barber.models.bundle import ModelBundle
-from barber.spec import BlendParams, PortraitKey
+from barber.spec import BlendParams, PortraitKey, RegionEdit
 from barber.stages import masks
+from barber.stages.colours import LEVELS, comparable, luminance, mean_colour, with_colours
 from barber.stages.mix import BlendInputs, owners
 from barber.stages.pictures import photograph_labels, to_signed
 
 BESIDE_HAT = 1 / 16  # of the picture's side: how far from a hat its wearer's hair gives the colour
-
-LEAST_SHARED = 0.1  # of the smaller of two regions: fewer common places do not tell its colour
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """One photograph, and where the composite shows what it shows."""
 
-    portrait: Portrait
+    pixels: Tensor  # signed [1, 3, R, R]
     where: Tensor  # bool [1, 1, H, W] at the label size
 
 
@@ -69,15 +67,55 @@ def seen_in_photographs(
 
     kept = (_labels(bundle, inputs, inputs.identity, params) == label_map)[:, None]
     kept = kept & (owner == 0) & ~removed
-    seen = [Seen(portrait=inputs.portraits[inputs.identity], where=kept)]
+    seen = [Seen(pixels=_pixels(bundle, inputs, inputs.identity), where=kept)]
     for number, region in enumerate(inputs.regions, start=1):
         source = inputs.structure.sources[number - 1]
-        if region.appearance != source:
-            continue  # its shape is known, its colour at that place is not
         labels = _labels(bundle, inputs, source, params)
         shown = masks.covered(labels, region.area) & (owner == number)
-        seen.append(Seen(portrait=inputs.portraits[source], where=shown))
+        if region.appearance == source:
+            seen.append(Seen(pixels=_pixels(bundle, inputs, source), where=shown))
+        elif params.recolour and region.zone is None:
+            seen.append(recoloured(bundle, inputs, source, region, shown, params))
     return seen
+
+
+def recoloured(
+    bundle: ModelBundle,
+    inputs: BlendInputs,
+    source: PortraitKey,
+    region: RegionEdit,
+    shown: Tensor,
+    params: BlendParams,
+) -> Seen:
+    """A photograph with a region in the colours of another's, each label by itself.
+
+    What the other photograph does not show is not seen.
+
+    Args:
+        bundle: The parser says where both show the region.
+        inputs: The job.
+        source: Whose photograph shows the region's shape.
+        region: Whose colours.
+        shown: Bool [1, 1, H, W], where the composite shows the source's region.
+        params: How the parser shall see the photographs.
+    """
+    side = bundle.geometry.image_size
+    theirs = _labels(bundle, inputs, source, params)
+    others = _labels(bundle, inputs, region.appearance, params)
+    found, model = (_pixels(bundle, inputs, key) for key in (source, region.appearance))
+    where = torch.zeros_like(shown)
+    for label in sorted(region.labels):
+        mine = masks.among(theirs, [label])
+        here, there = comparable(
+            masks.to_side(mine, side), masks.to_side(masks.among(others, [label]), side)
+        )
+        if min(int(here.sum()), int(there.sum())) < LEVELS:
+            continue
+        found = torch.where(
+            masks.to_side(mine, side), with_colours(found, here, model, there), found
+        )
+        where |= shown & mine
+    return Seen(pixels=found, where=where)
 
 
 def laid_over(
@@ -92,8 +130,7 @@ def laid_over(
         params: `refine_margin`, so that the generator keeps the transitions at every outline.
     """
     for each in seen:
-        inner, pixels = _inner(bundle, each, params), to_signed(each.portrait.pixels, bundle.device)
-        composite = torch.where(inner, pixels, composite)
+        composite = torch.where(_inner(bundle, each, params), each.pixels, composite)
     return composite
 
 
@@ -116,13 +153,12 @@ def hats_taken_off(
     for number, region in enumerate(inputs.regions, start=1):
         if Region.HAIR not in region.labels or Region.HAT in region.labels:
             continue
-        labels = _labels(bundle, inputs, inputs.structure.sources[number - 1], params)
-        worn = masks.among(labels, [Region.HAT])
-        beside = masks.dilate(worn, round(BESIDE_HAT * labels.shape[-1])) & ~worn
+        worn = _hat_of_source(bundle, inputs, number, params)
+        beside = masks.dilate(worn, round(BESIDE_HAT * worn.shape[-1])) & ~worn
         hat = masks.to_side((owner == number) & worn, side)
         hair = masks.to_side((owner == number) & beside, side)
         if hair.any() and hat.any():
-            shift = _mean_colour(composite, hair) - _mean_colour(composite, hat)
+            shift = mean_colour(composite, hair) - mean_colour(composite, hat)
             composite = composite + shift * hat
     return composite
 
@@ -133,8 +169,7 @@ def colours_matched(
     """The composite with each region in somebody else's colour shifted to its mean there.
 
     S brings the colour only as far as the generator's styles reach, and no photograph shows this
-    shape in this colour, so that nothing else would put it right. Means are of the places that
-    both show, where there are enough: long hair is darker below, and a short cut has no below.
+    shape in this colour, so that nothing else would put it right.
 
     Args:
         bundle: The parser says where the appearance portraits show the region.
@@ -154,13 +189,9 @@ def colours_matched(
         labels = _labels(bundle, inputs, region.appearance, params)
         model = masks.to_side(masks.covered(labels, region.area), side)
         if place.any() and model.any():
-            both = place & model
-            if both.sum() >= LEAST_SHARED * min(place.sum(), model.sum()):
-                here = there = both
-            else:
-                here, there = place, model
-            pixels = to_signed(inputs.portraits[region.appearance].pixels, bundle.device)
-            shift = _mean_colour(pixels, there) - _mean_colour(composite, here)
+            here, there = comparable(place, model)
+            pixels = _pixels(bundle, inputs, region.appearance)
+            shift = mean_colour(pixels, there) - mean_colour(composite, here)
             composite = composite + shift * place
     return composite
 
@@ -176,21 +207,22 @@ def carried_on(
 
     Each label of each region by itself: the difference between photograph and composite is
     extended smoothly, which keeps the generator's detail. Background takes the photograph's
-    colours instead, since all the detail that the generator has there is of what was removed.
+    colours instead, since all the detail that the generator has there is of what was removed;
+    hair in a hat's place takes them too but for their light, since its shades are the hat's.
 
     Args:
         bundle: Gives sizes and device.
         inputs: The job.
         composite: Signed [1, 3, R, R].
         seen: The photographs; their places do not overlap.
-        params: `refine_margin`.
+        params: `refine_margin`, `hats_off`.
     """
     known = torch.zeros_like(composite[:, :1], dtype=torch.bool)
     for each in seen:
         known |= _inner(bundle, each, params)
     right = laid_over(bundle, composite, seen, params)
     found = composite
-    for label, place in _places(inputs, bundle):
+    for number, label, place in _places(inputs, bundle):
         anchor = known & place
         if not anchor.any():
             continue
@@ -198,6 +230,11 @@ def carried_on(
             better = extended(right, anchor)
         else:
             better = composite + extended(right - composite, anchor)
+        if label is Region.HAIR and number > 0 and params.hats_off:
+            worn = _hat_of_source(bundle, inputs, number, params)
+            colours = extended(right, anchor)
+            shaded = colours + luminance(better) - luminance(colours)
+            better = torch.where(masks.to_side(worn, place.shape[-1]), shaded, better)
         found = torch.where(place, better, found)
     return found
 
@@ -219,7 +256,7 @@ def with_rims(
         rows, columns = ndimage.distance_transform_edt(
             ~deep[0, 0].cpu().numpy(), return_distances=False, return_indices=True
         )
-        nearest = to_signed(each.portrait.pixels, bundle.device)[:, :, rows, columns]
+        nearest = each.pixels[:, :, rows, columns]
         share = functional.avg_pool2d(whole.float(), 3, 1, 1, count_include_pad=False)
         drawn = torch.lerp(composite, nearest, share)
         composite = torch.where(whole & ~inner, drawn, composite)
@@ -244,15 +281,24 @@ def extended(values: Tensor, known: Tensor) -> Tensor:
     return torch.where(known, values, around)
 
 
-def _places(inputs: BlendInputs, bundle: ModelBundle) -> Iterator[tuple[Region, Tensor]]:
-    """Each label of each region's, and where it is wanted: bool [1, 1, R, R]."""
+def _places(inputs: BlendInputs, bundle: ModelBundle) -> Iterator[tuple[int, Region, Tensor]]:
+    """A region's number (0: the identity's), its label, where it is wanted: bool [1, 1, R, R]."""
     assert inputs.structure is not None
     label_map = inputs.structure.target.label_map.to(bundle.device)[:, None]
     owner = owners(inputs, inputs.structure).to(bundle.device)[:, None]
     for number in range(len(inputs.regions) + 1):
         for label in sorted(set(label_map[owner == number].tolist())):
             place = (owner == number) & (label_map == label)
-            yield Region(label), masks.to_side(place, bundle.geometry.image_size)
+            yield number, Region(label), masks.to_side(place, bundle.geometry.image_size)
+
+
+def _hat_of_source(
+    bundle: ModelBundle, inputs: BlendInputs, number: int, params: BlendParams
+) -> Tensor:
+    """Bool [1, 1, H, W]: where the portrait that shapes a region (from 1) shows a hat."""
+    assert inputs.structure is not None
+    source = inputs.structure.sources[number - 1]
+    return masks.among(_labels(bundle, inputs, source, params), [Region.HAT])
 
 
 def _inner(bundle: ModelBundle, seen: Seen, params: BlendParams, further: int = 0) -> Tensor:
@@ -261,12 +307,12 @@ def _inner(bundle: ModelBundle, seen: Seen, params: BlendParams, further: int = 
     return masks.to_side(inner, bundle.geometry.image_size)
 
 
+def _pixels(bundle: ModelBundle, inputs: BlendInputs, key: PortraitKey) -> Tensor:
+    """Signed [1, 3, R, R]."""
+    return to_signed(inputs.portraits[key].pixels, bundle.device)
+
+
 def _labels(
     bundle: ModelBundle, inputs: BlendInputs, key: PortraitKey, params: BlendParams
 ) -> Tensor:
     return photograph_labels(bundle, inputs.portraits[key], clamp=params.clamp_photographs)
-
-
-def _mean_colour(picture: Tensor, mask: Tensor) -> Tensor:
-    """[1, 3, 1, 1] over a bool mask [1, 1, R, R] that is not empty."""
-    return (picture * mask).sum(dim=(2, 3), keepdim=True) / mask.sum()

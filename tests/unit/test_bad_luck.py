@@ -114,6 +114,7 @@ def test_no_label_maps_lead_to_a_number_that_is_not_finite(
             refine_extends=True,
             hats_off=True,
             colour_match=True,
+            recolour=True,
         )
         params = replace(params, blend=ours_on)
     with pytest.MonkeyPatch.context() as patch:

@@ -47,6 +47,7 @@ REFINED = replace(
     refine_extends=True,
     hats_off=True,
     colour_match=True,
+    recolour=True,
 )
 EVERY_KIND = pytest.mark.parametrize(
     "spec",

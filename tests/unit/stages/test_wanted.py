@@ -13,6 +13,7 @@ from torch import Tensor
 
 from barber.artifacts import Portrait
 from barber.labels import Region, Zone
+from barber.stages.colours import luminance
 from barber.stages.mix import BlendInputs
 from barber.stages.pictures import to_signed
 from barber.stages.wanted import (
@@ -31,12 +32,34 @@ from tests.unit.stages.test_refine import LIP, REFINED, SIDE, given, half, label
 
 HAT, HAIR, SKIN = int(Region.HAT), int(Region.HAIR), int(Region.SKIN)
 EXTENDED = replace(REFINED, refine_extends=True)
+RECOLOURED = replace(REFINED, recolour=True)
 GREY = torch.full((1, 3, SIDE, SIDE), 0.25)
 
 
-def plain(number: int, level: int) -> Portrait:
-    """A portrait of one grey."""
-    return replace(portraits(number + 1)[number], pixels=np.full((SIDE, SIDE, 3), level, np.uint8))
+def pixels_of(portrait: Portrait) -> Tensor:
+    return to_signed(portrait.pixels, torch.device("cpu"))
+
+
+def plain(level: int) -> Tensor:
+    """A picture of one grey."""
+    return to_signed(np.full((SIDE, SIDE, 3), level, np.uint8), torch.device("cpu"))
+
+
+def striped(even: tuple[int, int, int], odd: tuple[int, int, int]) -> np.ndarray:
+    """Rows of two colours in turn."""
+    found = np.full((SIDE, SIDE, 3), even, np.uint8)
+    found[1::2] = odd
+    return found
+
+
+def with_pixels(inputs: BlendInputs, number: int, pixels: np.ndarray) -> BlendInputs:
+    key = list(inputs.portraits)[number]
+    changed = replace(inputs.portraits[key], pixels=pixels)
+    return replace(inputs, portraits={**inputs.portraits, key: changed})
+
+
+def shown(inputs: BlendInputs, number: int) -> Tensor:
+    return pixels_of(list(inputs.portraits.values())[number])
 
 
 def signed(level: int) -> float:
@@ -56,15 +79,42 @@ def hatted(inputs: BlendInputs, rows: int) -> BlendInputs:
 def test_places_are_those_where_a_photograph_shows_what_is_wanted() -> None:
     inputs = given()
     own, theirs = seen_in_photographs(tiny_bundle(), inputs, REFINED)
-    assert own.portrait.sha256 == inputs.identity and torch.equal(own.where, half(right=False))
-    assert theirs.portrait.sha256 == inputs.regions[0].structure
+    assert torch.equal(own.pixels, shown(inputs, 0)) and torch.equal(own.where, half(right=False))
+    assert torch.equal(theirs.pixels, shown(inputs, 1))
     assert torch.equal(theirs.where, half(right=True))
 
 
 def test_nobody_has_seen_a_shape_in_the_colour_of_another() -> None:
     inputs = given(colour=2)
     (own,) = seen_in_photographs(tiny_bundle(), inputs, REFINED)
-    assert own.portrait.sha256 == inputs.identity
+    assert torch.equal(own.pixels, shown(inputs, 0))
+
+
+def test_strands_are_seen_in_the_colours_of_another() -> None:
+    inputs = with_pixels(given(colour=2), 2, striped((250, 200, 100), (130, 80, 20)))
+    inputs = with_pixels(inputs, 1, striped((20, 20, 20), (90, 90, 90)))
+    own, theirs = seen_in_photographs(tiny_bundle(), inputs, RECOLOURED)
+    assert torch.equal(own.pixels, shown(inputs, 0))
+    assert torch.equal(theirs.where, half(right=True))
+    light, dark = theirs.pixels[..., 1::2, SIDE // 2 :], theirs.pixels[..., ::2, SIDE // 2 :]
+    for stripes, colour in ((light, (250, 200, 100)), (dark, (130, 80, 20))):
+        expected = torch.tensor([signed(level) for level in colour])
+        assert torch.allclose(stripes.mean(dim=(0, 2, 3)), expected, atol=1e-5)
+    left = theirs.pixels[..., : SIDE // 2]
+    assert torch.equal(left, shown(inputs, 1)[..., : SIDE // 2]), "skin keeps its colour"
+
+
+def test_what_the_other_does_not_show_or_only_a_zone_is_not_seen_in_its_colours() -> None:
+    inputs = given(colour=2)
+    key = inputs.regions[0].appearance
+    bald = replace(labelled(2, SKIN, SKIN), sha256=key)
+    inputs = replace(inputs, portraits={**inputs.portraits, key: bald})
+    _, theirs = seen_in_photographs(tiny_bundle(), inputs, RECOLOURED)
+    assert not theirs.where.any()
+    beard = replace(inputs.regions[0], labels=(Region.SKIN,), zone=Zone.LOWER_FACE)
+    assert (
+        len(seen_in_photographs(tiny_bundle(), replace(inputs, regions=(beard,)), RECOLOURED)) == 1
+    )
 
 
 def test_what_the_identity_lost_or_shows_otherwise_is_not_known() -> None:
@@ -83,7 +133,7 @@ def test_what_the_identity_lost_or_shows_otherwise_is_not_known() -> None:
 def test_photographs_are_laid_over_up_to_the_margin() -> None:
     bundle, person = tiny_bundle(), portraits(1)[0]
     composite = torch.full((1, 3, SIDE, SIDE), 0.25)
-    seen = [Seen(portrait=person, where=half(right=True))]
+    seen = [Seen(pixels=pixels_of(person), where=half(right=True))]
     photograph, middle = to_signed(person.pixels, torch.device("cpu")), SIDE // 2
     for margin in (0, 3):
         params = replace(REFINED, refine_margin=margin)
@@ -97,8 +147,8 @@ def test_what_is_put_right_is_carried_on_within_a_label() -> None:
     theirs = half(right=True)
     theirs[..., : SIDE // 4, :] = False
     seen = [
-        Seen(portrait=plain(0, 100), where=half(right=False)),
-        Seen(portrait=plain(1, 200), where=theirs),
+        Seen(pixels=plain(100), where=half(right=False)),
+        Seen(pixels=plain(200), where=theirs),
     ]
     detailed = GREY.clone()
     detailed[..., 2, SIDE // 2 + 4] = 0.5  # under the hat
@@ -109,6 +159,29 @@ def test_what_is_put_right_is_carried_on_within_a_label() -> None:
     assert torch.allclose(right, torch.full_like(right, signed(200)), atol=1e-5)
     left = found[..., : SIDE // 2]
     assert torch.allclose(left, torch.full_like(left, signed(100)), atol=1e-5)
+
+
+def test_hair_in_a_hats_place_takes_the_colours_and_keeps_the_light() -> None:
+    inputs, bundle = hatted(given(), SIDE // 4), tiny_bundle()
+    theirs = half(right=True)
+    theirs[..., : SIDE // 4, :] = False
+    brown = torch.tensor([0.4, 0.0, -0.4])[None, :, None, None].expand(1, 3, SIDE, SIDE)
+    seen = [Seen(pixels=plain(100), where=half(right=False)), Seen(pixels=brown, where=theirs)]
+    blue = torch.zeros(1, 3, SIDE, SIDE)
+    blue[:, 2, : SIDE // 4] = 0.5  # what is left of the hat
+    blue[..., 2, :] += 0.25  # a light strand of it
+    found = carried_on(bundle, inputs, blue, seen, replace(REFINED, hats_off=True))
+    under = found[..., : SIDE // 4, SIDE // 2 :]
+    chroma = under - luminance(under)
+    assert torch.allclose(
+        chroma, (brown - luminance(brown))[..., : SIDE // 4, SIDE // 2 :], atol=1e-5
+    )
+    light = luminance(under)[0, 0, :, 0]
+    assert float(light[2] - light[1]) == pytest.approx(0.25, abs=1e-5)
+    smeared = carried_on(bundle, inputs, blue, seen, REFINED)
+    rest = torch.ones(SIDE, SIDE, dtype=torch.bool)
+    rest[: SIDE // 4, SIDE // 2 :] = False
+    assert torch.equal(found[..., rest], smeared[..., rest])
 
 
 def test_background_takes_the_colours_and_keeps_no_detail() -> None:
@@ -122,7 +195,7 @@ def test_background_takes_the_colours_and_keeps_no_detail() -> None:
     where[..., : SIDE // 2, :] = False
     ghost = GREY.clone()
     ghost[..., 2, 2] = 0.9
-    seen = [Seen(portrait=plain(0, 100), where=where)]
+    seen = [Seen(pixels=plain(100), where=where)]
     found = carried_on(bundle, inputs, ghost, seen, REFINED)
     left = found[..., : SIDE // 2]
     assert torch.allclose(left, torch.full_like(left, signed(100)), atol=1e-5)
@@ -134,7 +207,7 @@ def test_margins_are_drawn_from_within_by_their_share() -> None:
     ramp = np.zeros((SIDE, SIDE, 3), np.uint8)
     ramp[:, middle + 2 :] = 200
     person = replace(portraits(1)[0], pixels=ramp)
-    seen = [Seen(portrait=person, where=half(right=True))]
+    seen = [Seen(pixels=pixels_of(person), where=half(right=True))]
     found = with_rims(bundle, GREY, seen, REFINED)
     inside = GREY[..., 0] + (2 / 3) * (signed(200) - GREY[..., 0])
     assert torch.allclose(found[..., middle], inside, atol=1e-5)
@@ -236,6 +309,8 @@ def test_each_is_asked_for_by_its_own_parameter() -> None:
     one = wanted_picture(bundle, inputs, composite, EXTENDED)
     assert len({x.numpy().tobytes() for x in (neither, off, both, one)}) == 4
     coloured = given(colour=2)
+    drawn = wanted_picture(bundle, coloured, composite, RECOLOURED)
+    assert not torch.equal(drawn, wanted_picture(bundle, coloured, composite, REFINED))
     matched = wanted_picture(bundle, coloured, composite, replace(REFINED, colour_match=True))
     assert not torch.equal(matched, wanted_picture(bundle, coloured, composite, REFINED))
     for each in seen:  # what is known stays known

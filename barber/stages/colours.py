@@ -1,0 +1,59 @@
+"""Colours that one picture of a region gives another: by their mean, or level by level of light.
+
+Pictures are signed [1, 3, R, R], masks bool [1, 1, R, R].
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+LEAST_SHARED = 0.1  # of the smaller of two regions: fewer common places do not tell its colour
+LEVELS = 17  # of luminance that have a colour of their own
+LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601
+
+
+def comparable(place: Tensor, model: Tensor) -> tuple[Tensor, Tensor]:
+    """Where to compare a region's colours in two pictures of it: in common places, if enough.
+
+    Long hair is darker below, and a short cut has no below.
+    """
+    both = place & model
+    if both.sum() >= LEAST_SHARED * min(place.sum(), model.sum()):
+        return both, both
+    return place, model
+
+
+def mean_colour(picture: Tensor, where: Tensor) -> Tensor:
+    """[1, 3, 1, 1] over a mask that is not empty."""
+    return (picture * where).sum(dim=(2, 3), keepdim=True) / where.sum()
+
+
+def with_colours(picture: Tensor, here: Tensor, model: Tensor, there: Tensor) -> Tensor:
+    """The picture in the model's colours: each pixel takes that of its rank of luminance.
+
+    So strands keep their place. Ranks are told in `LEVELS` levels, linear in between and constant
+    beyond (after Welsh et al., Transferring Color to Greyscale Images, 2002).
+
+    Args:
+        picture: What is to be recoloured, all of it.
+        here: Which of its pixels tell its levels; at least `LEVELS` of them.
+        model: Whose colours.
+        there: Which of its pixels give them; at least `LEVELS` of them.
+    """
+    light = luminance(picture)
+    knots = torch.stack([part.mean() for part in light[here].sort().values.tensor_split(LEVELS)])
+    order = luminance(model)[there].argsort(stable=True)
+    colours = model[0][:, there[0, 0]][:, order]
+    levels = torch.stack([part.mean(dim=1) for part in colours.tensor_split(LEVELS, dim=1)])
+    above = torch.searchsorted(knots, light).clamp(1, LEVELS - 1)
+    gap = (knots[above] - knots[above - 1]).clamp_min(torch.finfo().eps)
+    share = ((light - knots[above - 1]) / gap).clamp(0, 1)
+    lower, upper = (levels[at[:, 0]].permute(0, 3, 1, 2) for at in (above - 1, above))
+    return torch.lerp(lower, upper, share)
+
+
+def luminance(picture: Tensor) -> Tensor:
+    """Signed [1, 1, R, R]."""
+    weights = torch.tensor(LUMA, dtype=picture.dtype, device=picture.device)
+    return (picture * weights[:, None, None]).sum(dim=1, keepdim=True)

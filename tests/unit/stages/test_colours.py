@@ -1,0 +1,70 @@
+"""Colours that one picture gives another."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given as drawn_from
+from hypothesis import strategies as st
+
+from barber.stages.colours import LEVELS, comparable, luminance, mean_colour, with_colours
+
+SIDE = 16
+EVERYWHERE = torch.ones(1, 1, SIDE, SIDE, dtype=torch.bool)
+
+
+def noise(seed: int) -> torch.Tensor:
+    return torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def test_a_picture_in_its_own_colours_stays_nearly_as_it_is() -> None:
+    grey = luminance(noise(1)).expand(1, 3, SIDE, SIDE)
+    found = with_colours(grey, EVERYWHERE, grey, EVERYWHERE)
+    assert float((found - grey).abs().mean()) < 0.02
+
+
+def test_a_negative_and_a_darker_picture_give_the_same_ranks() -> None:
+    grey = luminance(noise(1)).expand(1, 3, SIDE, SIDE)
+    one, other = (with_colours(each, EVERYWHERE, noise(2), EVERYWHERE) for each in (grey, grey / 4))
+    assert torch.allclose(one, other, atol=1e-4), "only the order of luminance counts"
+
+
+@drawn_from(st.integers(0, 1000), st.integers(LEVELS, SIDE * SIDE))
+def test_colours_are_of_the_model_and_rise_with_the_light(seed: int, count: int) -> None:
+    picture, model = noise(seed), noise(seed + 1)
+    there = torch.zeros(SIDE * SIDE, dtype=torch.bool)
+    there[torch.randperm(SIDE * SIDE, generator=torch.Generator().manual_seed(seed))[:count]] = True
+    there = there.view(1, 1, SIDE, SIDE)
+    found = with_colours(picture, EVERYWHERE, model, there)
+    given = model[0][:, there[0, 0]]
+    assert bool((found.amin(dim=(0, 2, 3)) >= given.amin(dim=1) - 1e-5).all())
+    assert bool((found.amax(dim=(0, 2, 3)) <= given.amax(dim=1) + 1e-5).all())
+    order = luminance(picture).flatten().argsort()
+    risen = luminance(found).flatten()[order].diff()
+    assert float(risen.min()) > -1e-5
+
+
+def test_one_colour_is_given_as_it_is_and_one_light_is_no_division_by_zero() -> None:
+    red = torch.tensor([0.5, -0.5, -0.5])[None, :, None, None].expand(1, 3, SIDE, SIDE)
+    for picture in (noise(3), torch.zeros(1, 3, SIDE, SIDE)):
+        assert torch.allclose(with_colours(picture, EVERYWHERE, red, EVERYWHERE), red, atol=1e-6)
+
+
+@pytest.mark.parametrize(("pixels", "shared"), [(16, True), (12, False)])
+def test_common_places_are_compared_when_they_are_enough(pixels: int, shared: bool) -> None:
+    place, model = torch.zeros_like(EVERYWHERE), torch.zeros_like(EVERYWHERE)
+    place[..., :8, :] = True  # 128 pixels, a tenth of which is 12.8
+    model[..., 8:, :] = True
+    model[0, 0, 7, :pixels] = True
+    here, there = comparable(place, model)
+    both = place & model
+    expected = (both, both) if shared else (place, model)
+    assert torch.equal(here, expected[0]) and torch.equal(there, expected[1])
+
+
+def test_a_mean_is_of_the_place_alone() -> None:
+    picture = torch.zeros(1, 3, SIDE, SIDE)
+    picture[:, 1, 0] = 0.5
+    where = torch.zeros_like(EVERYWHERE)
+    where[..., 0, :] = True
+    assert mean_colour(picture, where).flatten().tolist() == pytest.approx([0.0, 0.5, 0.0])
