@@ -32,8 +32,9 @@ def mean_colour(picture: Tensor, where: Tensor) -> Tensor:
 def with_colours(picture: Tensor, here: Tensor, model: Tensor, there: Tensor) -> Tensor:
     """The picture in the model's colours: each pixel takes that of its rank of luminance.
 
-    So strands keep their place. Ranks are told in `LEVELS` levels, linear in between and constant
-    beyond (after Welsh et al., Transferring Color to Greyscale Images, 2002).
+    So strands keep their place. Ranks are told in `LEVELS` levels, linear in between (after Welsh
+    et al., Transferring Color to Greyscale Images, 2002). What is lighter than the lightest level
+    takes its colour; what is darker than the darkest is as many times darker than its colour.
 
     Args:
         picture: What is to be recoloured, all of it.
@@ -50,7 +51,8 @@ def with_colours(picture: Tensor, here: Tensor, model: Tensor, there: Tensor) ->
     gap = (knots[above] - knots[above - 1]).clamp_min(torch.finfo().eps)
     share = ((light - knots[above - 1]) / gap).clamp(0, 1)
     lower, upper = (levels[at[:, 0]].permute(0, 3, 1, 2) for at in (above - 1, above))
-    return torch.lerp(lower, upper, share)
+    darker = ((light + 1) / (knots[0] + 1).clamp_min(torch.finfo().eps)).clamp(max=1)
+    return (torch.lerp(lower, upper, share) + 1) * darker - 1
 
 
 def luminance(picture: Tensor) -> Tensor:

@@ -23,10 +23,22 @@ def test_a_picture_in_its_own_colours_stays_nearly_as_it_is() -> None:
     assert float((found - grey).abs().mean()) < 0.02
 
 
-def test_a_negative_and_a_darker_picture_give_the_same_ranks() -> None:
+def test_a_picture_of_less_contrast_gives_the_same_ranks() -> None:
     grey = luminance(noise(1)).expand(1, 3, SIDE, SIDE)
     one, other = (with_colours(each, EVERYWHERE, noise(2), EVERYWHERE) for each in (grey, grey / 4))
-    assert torch.allclose(one, other, atol=1e-4), "only the order of luminance counts"
+    ranked = (grey > grey.quantile(1 / LEVELS))[:, :1].expand_as(grey)
+    assert torch.allclose(one[ranked], other[ranked], atol=1e-4), "only the order of light counts"
+
+
+def test_shade_that_the_colours_do_not_reach_is_darker_by_as_much() -> None:
+    picture = torch.full((1, 3, SIDE, SIDE), 0.5)
+    picture[..., 8:, :] = -0.25  # half as light, seen from black
+    here = EVERYWHERE.clone()
+    here[..., 8:, :] = False
+    brown = torch.tensor([0.4, 0.0, -0.4])[None, :, None, None].expand(1, 3, SIDE, SIDE)
+    found = with_colours(picture, here, brown, EVERYWHERE)
+    assert torch.allclose(found[..., :8, :], brown[..., :8, :], atol=1e-6)
+    assert torch.allclose(found[..., 8:, :] + 1, (brown[..., 8:, :] + 1) / 2, atol=1e-6)
 
 
 @drawn_from(st.integers(0, 1000), st.integers(LEVELS, SIDE * SIDE))
@@ -37,7 +49,9 @@ def test_colours_are_of_the_model_and_rise_with_the_light(seed: int, count: int)
     there = there.view(1, 1, SIDE, SIDE)
     found = with_colours(picture, EVERYWHERE, model, there)
     given = model[0][:, there[0, 0]]
-    assert bool((found.amin(dim=(0, 2, 3)) >= given.amin(dim=1) - 1e-5).all())
+    ranked = found.masked_fill(luminance(picture) < luminance(picture).quantile(1 / LEVELS), 1)
+    assert bool((ranked.amin(dim=(0, 2, 3)) >= given.amin(dim=1) - 1e-5).all())
+    assert float(found.min()) >= -1
     assert bool((found.amax(dim=(0, 2, 3)) <= given.amax(dim=1) + 1e-5).all())
     order = luminance(picture).flatten().argsort()
     risen = luminance(found).flatten()[order].diff()
@@ -46,8 +60,12 @@ def test_colours_are_of_the_model_and_rise_with_the_light(seed: int, count: int)
 
 def test_one_colour_is_given_as_it_is_and_one_light_is_no_division_by_zero() -> None:
     red = torch.tensor([0.5, -0.5, -0.5])[None, :, None, None].expand(1, 3, SIDE, SIDE)
-    for picture in (noise(3), torch.zeros(1, 3, SIDE, SIDE)):
-        assert torch.allclose(with_colours(picture, EVERYWHERE, red, EVERYWHERE), red, atol=1e-6)
+    lit, flat = noise(3), torch.zeros(1, 3, SIDE, SIDE)
+    ranked = (luminance(lit) > luminance(lit).quantile(1 / LEVELS)).expand_as(lit)
+    found = with_colours(lit, EVERYWHERE, red, EVERYWHERE)
+    assert torch.allclose(found[ranked], red[ranked], atol=1e-6)
+    assert torch.allclose(with_colours(flat, EVERYWHERE, red, EVERYWHERE), red, atol=1e-6)
+    assert with_colours(flat - 1, EVERYWHERE, red, EVERYWHERE).isfinite().all(), "black"
 
 
 @pytest.mark.parametrize(("pixels", "shared"), [(16, True), (12, False)])
