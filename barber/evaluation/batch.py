@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -170,7 +171,7 @@ def run_batch(
         KeyboardInterrupt: Somebody stopped it; the same run goes on from there.
         InputError: The jobs cannot be queued.
     """
-    batch_id = _submit(system, material, wanted, console)
+    batch_id = submitted(system, material, wanted, console)
     if not system.ours:
         _tell_missing(system, wanted[0].spec.bundle, console)
     follow(
@@ -183,32 +184,51 @@ def run_batch(
     return _collect(system.engine, batch_id, len(wanted))
 
 
-def _submit(
+def submitted(
     system: Installation, material: Material, wanted: Sequence[NewJob], console: Console
 ) -> int:
-    settings = system.settings
+    """The batch of these jobs: the one in which they were queued before, while it has them all.
+
+    Raises:
+        InputError: The jobs cannot be queued.
+    """
     facts = [[job.name, job.spec.to_json()] for job in wanted]
-    text = json.dumps([BATCH, facts], sort_keys=True, separators=(",", ":"))
+    for again in itertools.count():
+        told = [BATCH, facts, again] if again else [BATCH, facts]
+        text = json.dumps(told, sort_keys=True, separators=(",", ":"))
+        key = hashlib.sha256(text.encode()).hexdigest()
+        try:
+            batch_id = _submit(system, material, wanted, key)
+        except AlreadySubmitted as error:
+            with transaction(system.engine) as session:
+                left = jobs.batch(session, error.batch_id).total
+            if left == len(wanted):
+                console.print(f"batch {error.batch_id} goes on", highlight=False)
+                return error.batch_id
+            lost = f"batch {error.batch_id} has {left} of its {len(wanted)} jobs left"
+            console.print(f"{lost}: they are queued again", highlight=False)
+        else:
+            console.print(f"batch {batch_id}: {len(wanted)} jobs", highlight=False)
+            return batch_id
+    raise AssertionError  # the count has no end
+
+
+def _submit(system: Installation, material: Material, wanted: Sequence[NewJob], key: str) -> int:
+    settings = system.settings
     store = Store(settings.store_dir)
-    try:
-        with transaction(system.engine) as session:
-            for key in dict.fromkeys(key for job in wanted for key in job.spec.portraits):
-                portraits.keep(session, store, material.pictures[key])
-            batch_id = jobs.submit(
-                session,
-                name=BATCH,
-                jobs=wanted,
-                bundle_name=settings.bundle,
-                idempotency_key=hashlib.sha256(text.encode()).hexdigest(),
-                submitted_by=BATCH,
-                max_errors=settings.max_errors,
-                max_losses=settings.max_losses,
-            )
-    except AlreadySubmitted as error:
-        console.print(f"batch {error.batch_id} goes on", highlight=False)
-        return error.batch_id
-    console.print(f"batch {batch_id}: {len(wanted)} jobs", highlight=False)
-    return batch_id
+    with transaction(system.engine) as session:
+        for portrait in dict.fromkeys(each for job in wanted for each in job.spec.portraits):
+            portraits.keep(session, store, material.pictures[portrait])
+        return jobs.submit(
+            session,
+            name=BATCH,
+            jobs=wanted,
+            bundle_name=settings.bundle,
+            idempotency_key=key,
+            submitted_by=BATCH,
+            max_errors=settings.max_errors,
+            max_losses=settings.max_losses,
+        )
 
 
 def _tell_missing(system: Installation, bundle: str, console: Console) -> None:

@@ -11,11 +11,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from sqlalchemy import Engine
 
 from barber import cli
 from barber.catalogue import jobs
 from barber.catalogue.db import transaction
+from barber.catalogue.deletion import delete_job
+from barber.evaluation.batch import Installation, planned, submitted
+from barber.evaluation.cases import Counts, draw_material
+from barber.evaluation.methods import choose
 from barber.settings import Settings
+from barber.spec import NoiseMode, StageParams
+from tests.support.builders import BUNDLE
 from tests.support.system import PROJECT, QUICK, System, write_tiny_bundle
 
 pytestmark = pytest.mark.integration
@@ -77,6 +85,33 @@ def test_killed_evaluation_goes_on_in_its_batch(
         assert {("pair-001", "full"), ("pair-002", "baseline")} <= made
         assert (out / "figures" / "worst.jpg").is_file()
         assert (out / "report.html").read_text().count("<table>") >= 5
+
+
+def test_jobs_that_were_deleted_are_queued_again(
+    engine: Engine, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    material = draw_material(0, Counts(images=4, pairs=2), 32)
+    chosen = choose(("unedited",), StageParams())
+    planned_jobs = planned(material, chosen, bundle=BUNDLE, noise=NoiseMode.ZERO, seed=0)
+    system = Installation(
+        settings=settings, engine=engine, console="", tend=lambda: None, ours=False
+    )
+
+    def ask() -> int:
+        return submitted(system, material, planned_jobs, Console(width=200))
+
+    first = ask()
+    assert ask() == first
+    with transaction(engine) as session:
+        (job_id, *_) = [row.id for row in jobs.jobs(session, batch_id=first, limit=100)]
+        jobs.cancel(session, job_id, by="ann")
+        delete_job(session, job_id, by="ann")
+    second = ask()
+    assert second != first and ask() == second
+    said = capsys.readouterr().out
+    assert f"has {len(planned_jobs) - 1} of its {len(planned_jobs)} jobs left" in said
+    with transaction(engine) as session:
+        assert jobs.batch(session, second).total == len(planned_jobs)
 
 
 def _batches(system: System) -> list[int]:
