@@ -56,7 +56,9 @@ def cancel_batch(session: Session, batch_id: int, *, by: str, why: str = "") -> 
     if session.scalar(select(Batch.filling).where(Batch.id == batch_id)):
         raise Conflict(f"batch {batch_id} is still being queued: cancel it when that is done")
     open_ones = (Job.batch_id == batch_id, Job.status.in_(OPEN), ~Job.cancel_requested)
+    # Locked as they are chosen: whoever waited for another's cancel chooses again, and 0 is 0.
     query = select(Job.id).where(*open_ones).order_by(Job.id).limit(AT_ONCE)
+    query = query.with_for_update(key_share=True)
     return _cancel(session, list(session.scalars(query)), by=by, why=why)
 
 

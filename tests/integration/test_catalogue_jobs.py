@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -197,6 +198,27 @@ def test_a_batch_is_cancelled_in_portions(
             ended.append(jobs.cancel_batch(session, 1, by="ann"))
     assert ended == [2, 2, 1, 0]
     assert {view(engine, job_id).row.status for job_id in ids} == {JobStatus.CANCELLED}
+
+
+def test_two_who_cancel_a_batch_at_once_both_go_on_to_its_end(
+    engine: Engine, people: list[PortraitKey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operate, "AT_ONCE", 2)
+    submit(engine, [hair_spec(people[0], one) for one in people[1:6]])
+
+    def other() -> int:
+        with transaction(engine) as session:
+            return jobs.cancel_batch(session, 1, by="bob")
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(engine) as session:
+            assert jobs.cancel_batch(session, 1, by="ann") == 2
+            second = pool.submit(other)
+            with pytest.raises(TimeoutError):
+                second.result(timeout=0.5)  # it waits for the same jobs
+        assert second.result(timeout=30) == 2, "the next ones, and not 0 for none left"
+    assert other() == 1
+    assert other() == 0
 
 
 def test_no_such_job_or_batch(engine: Engine) -> None:
