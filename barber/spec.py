@@ -157,9 +157,9 @@ class BlendParams:
     refine_extends: bool = field(default=False, metadata={LATER: True})
     # Hair in the place of its source's hat is refined towards the colour of the hair beside it.
     hats_off: bool = field(default=False, metadata={LATER: True})
-    # A region in somebody else's colour is refined towards the mean of that colour.
+    # A region in somebody else's colour is refined towards the mean of that colour,
     colour_match: bool = field(default=False, metadata={LATER: True})
-    # .. and towards its own photograph's strands in that colour.
+    # .. and hair towards its own photograph's strands in that colour.
     recolour: bool = field(default=False, metadata={LATER: True})
 
 

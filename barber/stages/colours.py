@@ -10,6 +10,8 @@ from torch import Tensor
 
 LEAST_SHARED = 0.1  # of the smaller of two regions: fewer common places do not tell its colour
 LEVELS = 17  # of luminance that have a colour of their own
+BLACK = 0.1  # added to what is compared with black, whose 8-bit noise would be a large share
+KNOT_STEPS = 2**14  # to one of luminance: what differs by less than 8 bits can tell is one level
 LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601
 
 
@@ -43,16 +45,22 @@ def with_colours(picture: Tensor, here: Tensor, model: Tensor, there: Tensor) ->
         there: Which of its pixels give them; at least `LEVELS` of them.
     """
     light = luminance(picture)
-    knots = torch.stack([part.mean() for part in light[here].sort().values.tensor_split(LEVELS)])
+    parts = light[here].sort().values.tensor_split(LEVELS)
+    knots = torch.stack([part.mean() for part in parts])
+    knots = ((knots * KNOT_STEPS).round() / KNOT_STEPS).cummax(dim=0).values
     order = luminance(model)[there].argsort(stable=True)
     colours = model[0][:, there[0, 0]][:, order]
     levels = torch.stack([part.mean(dim=1) for part in colours.tensor_split(LEVELS, dim=1)])
-    above = torch.searchsorted(knots, light).clamp(1, LEVELS - 1)
-    gap = (knots[above] - knots[above - 1]).clamp_min(torch.finfo().eps)
-    share = ((light - knots[above - 1]) / gap).clamp(0, 1)
-    lower, upper = (levels[at[:, 0]].permute(0, 3, 1, 2) for at in (above - 1, above))
-    darker = ((light + 1) / (knots[0] + 1).clamp_min(torch.finfo().eps)).clamp(max=1)
-    return (torch.lerp(lower, upper, share) + 1) * darker - 1
+    knots, group = torch.unique_consecutive(knots, return_inverse=True)  # what is clipped is tied
+    levels = torch.stack([levels[group == tie].mean(dim=0) for tie in range(len(knots))])
+    above = torch.searchsorted(knots, light).clamp(max=len(knots) - 1)
+    below = (above - 1).clamp_min(0)
+    gap = (knots[above] - knots[below]).clamp_min(torch.finfo().eps)
+    share = ((light - knots[below]) / gap).clamp(0, 1)
+    lower, upper = (levels[at[:, 0]].permute(0, 3, 1, 2) for at in (below, above))
+    darker = ((light + 1 + BLACK) / (knots[0] + 1 + BLACK)).clamp(max=1)
+    found: Tensor = (torch.lerp(lower, upper, share) + 1) * darker - 1
+    return found
 
 
 def luminance(picture: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ def seen_in_photographs(
         shown = masks.covered(labels, region.area) & (owner == number)
         if region.appearance == source:
             seen.append(Seen(pixels=_pixels(bundle, inputs, source), where=shown))
-        elif params.recolour and region.zone is None:
+        elif params.recolour and Region.HAIR in region.labels:
             seen.append(recoloured(bundle, inputs, source, region, shown, params))
     return seen
 
@@ -87,35 +87,29 @@ def recoloured(
     shown: Tensor,
     params: BlendParams,
 ) -> Seen:
-    """A photograph with a region in the colours of another's, each label by itself.
+    """A photograph with its hair in the colours of another's. What that does not show is not seen.
 
-    What the other photograph does not show is not seen.
+    Only hair is recoloured: of a nose or a lip, too few places are common to tell its levels, and
+    they are no strands that the generator would lose.
 
     Args:
-        bundle: The parser says where both show the region.
+        bundle: The parser says where both show hair.
         inputs: The job.
         source: Whose photograph shows the region's shape.
-        region: Whose colours.
+        region: Whose colours; its labels hold hair.
         shown: Bool [1, 1, H, W], where the composite shows the source's region.
         params: How the parser shall see the photographs.
     """
     side = bundle.geometry.image_size
-    theirs = _labels(bundle, inputs, source, params)
-    others = _labels(bundle, inputs, region.appearance, params)
-    found, model = (_pixels(bundle, inputs, key) for key in (source, region.appearance))
-    where = torch.zeros_like(shown)
-    for label in sorted(region.labels):
-        mine = masks.among(theirs, [label])
-        here, there = comparable(
-            masks.to_side(mine, side), masks.to_side(masks.among(others, [label]), side)
-        )
-        if min(int(here.sum()), int(there.sum())) < LEVELS:
-            continue
-        found = torch.where(
-            masks.to_side(mine, side), with_colours(found, here, model, there), found
-        )
-        where |= shown & mine
-    return Seen(pixels=found, where=where)
+    theirs, others = (
+        masks.among(_labels(bundle, inputs, key, params), [Region.HAIR])
+        for key in (source, region.appearance)
+    )
+    picture, model = (_pixels(bundle, inputs, key) for key in (source, region.appearance))
+    here, there = comparable(masks.to_side(theirs, side), masks.to_side(others, side))
+    if min(int(here.sum()), int(there.sum())) < LEVELS:
+        return Seen(pixels=picture, where=torch.zeros_like(shown))
+    return Seen(pixels=with_colours(picture, here, model, there), where=shown & theirs)
 
 
 def laid_over(
@@ -208,14 +202,14 @@ def carried_on(
     Each label of each region by itself: the difference between photograph and composite is
     extended smoothly, which keeps the generator's detail. Background takes the photograph's
     colours instead, since all the detail that the generator has there is of what was removed;
-    hair in a hat's place takes them too but for their light, since its shades are the hat's.
+    with `recolour` hair in a hat's place takes them too, but for their light.
 
     Args:
         bundle: Gives sizes and device.
         inputs: The job.
         composite: Signed [1, 3, R, R].
         seen: The photographs; their places do not overlap.
-        params: `refine_margin`, `hats_off`.
+        params: `refine_margin`, `hats_off` with `recolour`.
     """
     known = torch.zeros_like(composite[:, :1], dtype=torch.bool)
     for each in seen:
@@ -230,11 +224,12 @@ def carried_on(
             better = extended(right, anchor)
         else:
             better = composite + extended(right - composite, anchor)
-        if label is Region.HAIR and number > 0 and params.hats_off:
-            worn = _hat_of_source(bundle, inputs, number, params)
-            colours = extended(right, anchor)
-            shaded = colours + luminance(better) - luminance(colours)
-            better = torch.where(masks.to_side(worn, place.shape[-1]), shaded, better)
+        if label is Region.HAIR and number > 0 and params.hats_off and params.recolour:
+            worn = masks.to_side(_hat_of_source(bundle, inputs, number, params), place.shape[-1])
+            if Region.HAT not in inputs.regions[number - 1].labels and (worn & place).any():
+                colours = extended(right, anchor)
+                shaded = colours + luminance(better) - luminance(colours)
+                better = torch.where(worn, shaded, better)
         found = torch.where(place, better, found)
     return found
 

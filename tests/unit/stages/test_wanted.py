@@ -100,11 +100,16 @@ def test_strands_are_seen_in_the_colours_of_another() -> None:
     for stripes, colour in ((light, (250, 200, 100)), (dark, (130, 80, 20))):
         expected = torch.tensor([signed(level) for level in colour])
         assert torch.allclose(stripes.mean(dim=(0, 2, 3)), expected, atol=1e-5)
-    left = theirs.pixels[..., : SIDE // 2]
-    assert torch.equal(left, shown(inputs, 1)[..., : SIDE // 2]), "skin keeps its colour"
 
 
-def test_what_the_other_does_not_show_or_only_a_zone_is_not_seen_in_its_colours() -> None:
+def test_lips_in_the_colour_of_another_are_left_to_the_generator() -> None:
+    inputs = given(colour=2)
+    lips = replace(inputs.regions[0], labels=(Region.UPPER_LIP, Region.LOWER_LIP))
+    inputs = replace(inputs, regions=(lips,))
+    assert len(seen_in_photographs(tiny_bundle(), inputs, RECOLOURED)) == 1
+
+
+def test_no_hair_to_take_colours_from_and_no_hair_to_give_them_to() -> None:
     inputs = given(colour=2)
     key = inputs.regions[0].appearance
     bald = replace(labelled(2, SKIN, SKIN), sha256=key)
@@ -170,7 +175,7 @@ def test_hair_in_a_hats_place_takes_the_colours_and_keeps_the_light() -> None:
     blue = torch.zeros(1, 3, SIDE, SIDE)
     blue[:, 2, : SIDE // 4] = 0.5  # what is left of the hat
     blue[..., 2, :] += 0.25  # a light strand of it
-    found = carried_on(bundle, inputs, blue, seen, replace(REFINED, hats_off=True))
+    found = carried_on(bundle, inputs, blue, seen, replace(RECOLOURED, hats_off=True))
     under = found[..., : SIDE // 4, SIDE // 2 :]
     chroma = under - luminance(under)
     assert torch.allclose(
