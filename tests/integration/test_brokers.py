@@ -51,7 +51,8 @@ def studio(
         yield studio
         assert offences(studio.system.engine) == []
         # Each process ends by itself, and in good order, when asked.
-        assert (studio.dispatcher.stop(60), studio.worker.stop(60)) == (0, 0)
+        for process in (studio.dispatcher, studio.worker):
+            assert process.stop(60) == 0, process.log.read_text()[-4000:]
 
 
 def once(job: jobs.JobView) -> bool:
